@@ -42,6 +42,12 @@ class UserAgent:
         """Consents and follows the redirect: what `connect(open_browser=)` calls."""
         return self.deliver(self.consent(authorization_url))
 
+    def redirected(self, url: str) -> str:
+        """Where a page of the client sends the browser: its link to the authorization server."""
+        status, location, _ = self._request(Request(url))
+        assert location is not None, status
+        return location
+
     def _follow(self, authorization_url: str, *, agree: bool) -> str:
         callback = parse_qs(urlsplit(authorization_url).query)["redirect_uri"][0]
         request = Request(authorization_url)
