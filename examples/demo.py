@@ -23,9 +23,8 @@ def story(workspace: Workspace, folder: str, server: AuthorizationServer) -> Non
     server.settings(access_token_ttl=2)
     (client_id, client_secret), scopes = server.confidential, ("openid", "offline_access", "email")
     workspace.configure("acme", issuer=server.issuer, client_id=client_id, client_secret=client_secret, scopes=scopes)
-    say(f"configured: acme is {workspace.status('acme').state}")
     status = workspace.connect("acme", open_browser=UserAgent("ada").connect)
-    say(f"a person consented in the browser: {status.state} as {status.account}")
+    say(f"acme is configured, and a person consented in the browser: {status.state} as {status.account}")
 
     @workspace.oauth("acme")
     def who(greeting: str, *, token: AccessToken = injected) -> str:
@@ -44,8 +43,7 @@ def story(workspace: Workspace, folder: str, server: AuthorizationServer) -> Non
     shown = leaks(stored, [*server.issued(), ("client secret", client_secret or "")])
     say(f"on disk: the name 'acme' in clear: {'acme' in stored}; tokens and secrets in clear: {shown or 'none'}")
     say("disconnected: " + "; ".join(step.detail for step in workspace.disconnect("acme").steps))
-    workspace.remove("acme")
-    say(f"removed: {len(workspace.integrations())} integrations are left")
+    say(f"removed: {workspace.remove('acme').ok}, {len(workspace.integrations())} integrations are left")
 
 
 def say(text: str) -> None:

@@ -100,4 +100,4 @@ def test_the_demo_tells_its_story(home: Path) -> None:
     assert "Welcome back, ada" in story
     assert "64 answers; the server itself counted 1 refresh" in story
     assert "the name 'acme' in clear: True; tokens and secrets in clear: none" in story
-    assert "removed: 0 integrations are left" in story
+    assert "removed: True, 0 integrations are left" in story
