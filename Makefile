@@ -33,9 +33,12 @@ lint: dev ## formatting, clippy, ruff, mypy, the stubs
 	$(NODE)/bin/node --check tests/server/server.mjs
 	bash -n scripts/setup .ci/run
 
-bench: dev ## the ratios that README and docs quote, measured in one run on a release build
-	maturin develop --uv --quiet --release
-	$(VENV)/python benches/bench.py
+bench: dev ## the ratios that the documentation quotes, measured in one run on the release wheel
+	maturin build --release --quiet --out target/bench/wheel
+	uv venv --quiet --clear --python $(VENV)/python target/bench/environment
+	uv pip install --quiet --python target/bench/environment/bin/python --constraint requirements-dev.txt \
+		--no-verify-hashes msal-extensions target/bench/wheel/*.whl
+	$(VENV)/python benches/bench.py target/bench/environment/bin/python
 
 wheel: dev ## the wheel of this machine, in dist/
 	maturin build --release --out dist
