@@ -59,7 +59,7 @@ def sign_in(app: msal.ConfidentialClientApplication, name: str) -> None:
 def refresh(app: msal.ConfidentialClientApplication, account: dict[str, Any]) -> None:
     for _ in range(each):
         reply = app.acquire_token_silent_with_error([], account, force_refresh=True)
-        assert reply and "access_token" in reply, reply
+        assert "access_token" in (reply or {})
 
 
 with tempfile.TemporaryDirectory() as folder:
