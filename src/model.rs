@@ -89,6 +89,21 @@ pub struct Grant {
     pub kept: BTreeMap<String, String>,
     /// When a person last consented, or the token was imported.
     pub granted_at: Timestamp,
+    /// Why only a person can make it work again.
+    pub refusal: Option<Refusal>,
+}
+
+/// The provider's refusal of a grant.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Refusal {
+    /// The OAuth error code (RFC 6749 section 5.2).
+    pub error: String,
+    /// The provider's own words, cleaned and masked.
+    pub description: Option<String>,
+    /// What it means, in plain words.
+    pub meaning: String,
+    /// When (UTC milliseconds).
+    pub at: i64,
 }
 
 /// The account behind a grant. It labels; it never decides about access.

@@ -72,7 +72,7 @@ pub trait Store: Send + Sync {
         ending: Ending,
     ) -> StoreFuture<'a, bool>;
 
-    /// Commits in one transaction, if the generation still is `expected`; the stored generation is then `expected + 1`.
+    /// Commits in one transaction, if the generation still is `expected`; the stored generation is then the commit's.
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed>;
 
     /// Keeps a pending sign-in, and drops those that expired before `now`.
@@ -143,7 +143,7 @@ pub struct Spilled {
     pub connection: ConnectionKey,
     /// The attempt that asked.
     pub attempt: AttemptId,
-    /// The grant and token, sealed as one spill record for `generation` = stored + 1.
+    /// The grant and token, sealed as one spill record for the generation it will have.
     pub sealed: Sealed,
 }
 
@@ -344,13 +344,15 @@ pub struct Commit {
     pub key: ConnectionKey,
     /// The generation that must still be stored (0: none).
     pub expected: u64,
+    /// The generation from then on, greater than `expected`; grant and token are sealed for it.
+    pub generation: u64,
     /// The new state.
     pub state: StoredState,
-    /// The new grant, sealed for `expected + 1`; `None` keeps the stored one.
+    /// The new grant, sealed for `generation`; `None` keeps the stored one.
     pub grant: Option<Sealed>,
     /// Keyed hash of the new grant's refresh token.
     pub fingerprint: Option<Vec<u8>>,
-    /// The new token, sealed for `expected + 1`.
+    /// The new token, sealed for `generation`.
     pub token: Option<TokenRow>,
     /// Drops the grant (tombstone).
     pub drop_grant: bool,
@@ -362,6 +364,8 @@ pub struct Commit {
     pub refreshed_at: Option<Timestamp>,
     /// The attempt that this ends; another's stays.
     pub attempt: Option<AttemptId>,
+    /// Forgets any attempt, a running one too: its leader sees that it lost before it sends, or when it commits.
+    pub forget_attempt: bool,
     /// Whether the disk must have it before the answer: a grant would be lost otherwise.
     pub durable: bool,
     /// What to note in the audit trail.
@@ -371,7 +375,7 @@ pub struct Commit {
 /// The answer to a commit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Committed {
-    /// Stored; the generation is now `expected + 1`.
+    /// Stored; the generation is now the commit's.
     Done,
     /// Another commit came first; nothing was stored.
     Lost,
