@@ -121,9 +121,14 @@ impl Catalog {
 
     /// The id behind an id or alias.
     fn id<'a>(&'a self, id_or_alias: &str) -> Option<&'a str> {
-        let builtin = BUILTIN.iter().find(|file| file.id == id_or_alias || file.aliases.contains(&id_or_alias));
+        let builtin = BUILTIN
+            .iter()
+            .find(|file| file.id == id_or_alias || file.aliases.contains(&id_or_alias));
         builtin.map(|file| file.id).or_else(|| {
-            let id = self.aliases.get(id_or_alias).map_or(id_or_alias, String::as_str);
+            let id = self
+                .aliases
+                .get(id_or_alias)
+                .map_or(id_or_alias, String::as_str);
             self.files.get_key_value(id).map(|(id, _)| id.as_str())
         })
     }
@@ -138,7 +143,12 @@ impl Catalog {
     }
 
     /// `value`, the file of `id`, over the files that it extends.
-    pub(super) fn extended(&self, id: &str, value: Value, children: &mut BTreeSet<String>) -> Result<Value> {
+    pub(super) fn extended(
+        &self,
+        id: &str,
+        value: Value,
+        children: &mut BTreeSet<String>,
+    ) -> Result<Value> {
         let Some(parent) = value.get("extends").and_then(Value::as_str) else {
             return Ok(value);
         };
@@ -160,9 +170,15 @@ impl Catalog {
     fn add(&mut self, path: &Path) -> Result<()> {
         let invalid = |reason: String| invalid_file(path, &reason);
         let refused = |reason: String| Err(invalid(reason));
-        let text = std::fs::read_to_string(path).map_err(|error| invalid(format!("it cannot be read: {error}")))?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| invalid(format!("it cannot be read: {error}")))?;
         let value = Document::parse(&text)
-            .map_err(|error| invalid(format!("line {}, column {}: {}", error.at.line, error.at.column, error.message)))?
+            .map_err(|error| {
+                invalid(format!(
+                    "line {}, column {}: {}",
+                    error.at.line, error.at.column, error.message
+                ))
+            })?
             .value();
         let Some(id) = value.get("id").and_then(Value::as_str).map(str::to_owned) else {
             return refused("it has no `id`".into());
@@ -176,40 +192,70 @@ impl Catalog {
             .collect();
         for name in std::iter::once(&id).chain(&aliases) {
             if !is_id(name) {
-                return refused(format!("`{}` is no id: it has to match {ID_PATTERN}", name.escape_debug()));
+                return refused(format!(
+                    "`{}` is no id: it has to match {ID_PATTERN}",
+                    name.escape_debug()
+                ));
             }
             if let Some(owner) = self.id(name) {
-                return refused(format!("`{name}` is taken by the provider {owner}; `extends: {owner}` with an id of its own is the way to change it"));
+                return refused(format!(
+                    "`{name}` is taken by the provider {owner}; `extends: {owner}` with an id of its own is the way to change it"
+                ));
             }
         }
-        self.aliases.extend(aliases.into_iter().map(|alias| (alias, id.clone())));
-        self.files.insert(id, UserFile { path: path.to_owned(), value });
+        self.aliases
+            .extend(aliases.into_iter().map(|alias| (alias, id.clone())));
+        self.files.insert(
+            id,
+            UserFile {
+                path: path.to_owned(),
+                value,
+            },
+        );
         Ok(())
     }
 
     fn unknown(&self, name: &str) -> Error {
         let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
         let aliases = BUILTIN.iter().flat_map(|file| file.aliases.iter().copied());
-        let names: Vec<&str> = self.ids().into_iter().chain(aliases).chain(self.aliases.keys().map(String::as_str)).collect();
+        let names: Vec<&str> = self
+            .ids()
+            .into_iter()
+            .chain(aliases)
+            .chain(self.aliases.keys().map(String::as_str))
+            .collect();
         let mut near: Vec<(f64, &str)> = names
             .iter()
             .map(|candidate| (strsim::jaro_winkler(&shown, candidate), *candidate))
-            .filter(|(likeness, candidate)| *likeness > 0.8 || candidate.contains(shown.as_str()) && shown.len() > 2)
+            .filter(|(likeness, candidate)| {
+                *likeness > 0.8 || candidate.contains(shown.as_str()) && shown.len() > 2
+            })
             .collect();
         near.sort_by(|(left, _), (right, _)| right.total_cmp(left));
         let near: Vec<&str> = near.into_iter().map(|(_, name)| name).take(3).collect();
         let error = |reason| Error::new(ErrorKind::UnknownProvider, "unknown_provider", reason);
         match near.as_slice() {
             [] => error(format!("no provider is called `{shown}`")).hint("evergrant providers"),
-            near => error(format!("no provider is called `{shown}`; near it are {}", near.join(", ")))
-                .hint(format!("evergrant providers {}", near[0])),
+            near => error(format!(
+                "no provider is called `{shown}`; near it are {}",
+                near.join(", ")
+            ))
+            .hint(format!("evergrant providers {}", near[0])),
         }
     }
 
     fn broken(&self, id: &str, mistake: &Mistake) -> Error {
         match self.files.get(id) {
-            Some(file) => invalid_file(&file.path, &format!("{}: {}", mistake.path.join("."), mistake.message)).of_provider(id),
-            None => Error::internal(format!("the built-in file of {id} is broken at {}: {}", mistake.path.join("."), mistake.message)),
+            Some(file) => invalid_file(
+                &file.path,
+                &format!("{}: {}", mistake.path.join("."), mistake.message),
+            )
+            .of_provider(id),
+            None => Error::internal(format!(
+                "the built-in file of {id} is broken at {}: {}",
+                mistake.path.join("."),
+                mistake.message
+            )),
         }
     }
 
@@ -240,9 +286,12 @@ pub fn custom(id: &str) -> Result<Arc<Provider>> {
         "scopes": {"allowed": [scope::ANY_SCOPE]},
         "grants": {"authorization_code": {"refresh": {}}, "client_credentials": {}},
     });
-    Provider::parse(&value)
-        .map(Arc::new)
-        .map_err(|mistake| Error::internal(format!("the custom provider is broken: {}", mistake.message)))
+    Provider::parse(&value).map(Arc::new).map_err(|mistake| {
+        Error::internal(format!(
+            "the custom provider is broken: {}",
+            mistake.message
+        ))
+    })
 }
 
 /// A provider, read from its file and those it extends. Data only.
@@ -272,12 +321,18 @@ pub struct Provider {
 impl Provider {
     /// The grant types it has, `authorization_code` first.
     pub fn grant_types(&self) -> Vec<GrantType> {
-        GRANT_TYPES.into_iter().filter(|grant_type| self.grants.contains_key(grant_type)).collect()
+        GRANT_TYPES
+            .into_iter()
+            .filter(|grant_type| self.grants.contains_key(grant_type))
+            .collect()
     }
 
     /// What the user fills in; empty when it does not have the grant type.
     pub fn parameters(&self, grant_type: GrantType) -> BTreeMap<String, Parameter> {
-        self.grants.get(&grant_type).map(|grant| grant.parameters.clone()).unwrap_or_default()
+        self.grants
+            .get(&grant_type)
+            .map(|grant| grant.parameters.clone())
+            .unwrap_or_default()
     }
 
     /// The scopes that are always asked for, with parameters at their defaults.
@@ -287,23 +342,35 @@ impl Provider {
 
     /// Scopes worth asking for, each with its meaning in one sentence.
     pub fn suggested_scopes(&self, grant_type: GrantType) -> BTreeMap<String, String> {
-        self.grants.get(&grant_type).map(|grant| grant.scopes.suggested.clone()).unwrap_or_default()
+        self.grants
+            .get(&grant_type)
+            .map(|grant| grant.scopes.suggested.clone())
+            .unwrap_or_default()
     }
 
     /// How to register an application.
     pub fn setup(&self, grant_type: GrantType) -> Setup {
-        self.grants.get(&grant_type).map(|grant| grant.setup.clone()).unwrap_or_default()
+        self.grants
+            .get(&grant_type)
+            .map(|grant| grant.setup.clone())
+            .unwrap_or_default()
     }
 
     /// The hosts that may get its tokens, with parameters at their defaults.
     pub fn api_hosts(&self) -> Vec<String> {
-        self.grant_types().first().map(|grant_type| self.with_defaults(*grant_type, |grant| &grant.api.hosts)).unwrap_or_default()
+        self.grant_types()
+            .first()
+            .map(|grant_type| self.with_defaults(*grant_type, |grant| &grant.api.hosts))
+            .unwrap_or_default()
     }
 
     /// All that `evergrant.provider(id)` shows. What depends on the grant type is a map by grant type.
     pub fn to_value(&self) -> Value {
         let per_grant = |of: &dyn Fn(GrantType) -> Value| -> Value {
-            let entries = self.grant_types().into_iter().map(|grant_type| (grant_type.to_string(), of(grant_type)));
+            let entries = self
+                .grant_types()
+                .into_iter()
+                .map(|grant_type| (grant_type.to_string(), of(grant_type)));
             Value::Object(entries.collect())
         };
         json!({
@@ -355,7 +422,10 @@ impl Provider {
         let mut grants = BTreeMap::new();
         for grant_type in GRANT_TYPES {
             if let Some(flat) = flatten(merged, grant_type.as_str()) {
-                let grant = typed(&flat).map_err(|mistake| Mistake { grant_type: Some(grant_type), ..mistake })?;
+                let grant = typed(&flat).map_err(|mistake| Mistake {
+                    grant_type: Some(grant_type),
+                    ..mistake
+                })?;
                 grants.insert(grant_type, grant);
             }
         }
@@ -363,7 +433,8 @@ impl Provider {
             return Err(Mistake {
                 grant_type: None,
                 path: vec!["grants".into()],
-                message: "missing field `grants`: authorization_code, client_credentials or both".into(),
+                message: "missing field `grants`: authorization_code, client_credentials or both"
+                    .into(),
             });
         }
         Ok(Self {
@@ -382,14 +453,26 @@ impl Provider {
 
     pub(super) fn grant(&self, grant_type: GrantType) -> Result<&GrantFile> {
         self.grants.get(&grant_type).ok_or_else(|| {
-            let has = self.grant_types().iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
-            Error::invalid_parameter("grant_type_unknown", format!("{} has no {grant_type} here, only {has}", self.id))
-                .of_provider(&self.id)
-                .hint(format!("evergrant providers {}", self.id))
+            let has = self
+                .grant_types()
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" and ");
+            Error::invalid_parameter(
+                "grant_type_unknown",
+                format!("{} has no {grant_type} here, only {has}", self.id),
+            )
+            .of_provider(&self.id)
+            .hint(format!("evergrant providers {}", self.id))
         })
     }
 
-    fn with_defaults(&self, grant_type: GrantType, templates: fn(&GrantFile) -> &Vec<String>) -> Vec<String> {
+    fn with_defaults(
+        &self,
+        grant_type: GrantType,
+        templates: fn(&GrantFile) -> &Vec<String>,
+    ) -> Vec<String> {
         let Some(grant) = self.grants.get(&grant_type) else {
             return Vec::new();
         };
@@ -401,7 +484,12 @@ impl Provider {
         }
         templates(grant)
             .iter()
-            .map(|template| fill(template, &|name| values.get(name).cloned()).ok().flatten().unwrap_or_else(|| template.clone()))
+            .map(|template| {
+                fill(template, &|name| values.get(name).cloned())
+                    .ok()
+                    .flatten()
+                    .unwrap_or_else(|| template.clone())
+            })
             .collect()
     }
 }
@@ -449,28 +537,44 @@ fn builtin_value(id: &str) -> Result<Value> {
         .ok_or_else(|| Error::internal(format!("no file of {id} is built in")))?;
     Document::parse(file.text)
         .map(|document| document.value())
-        .map_err(|error| Error::internal(format!("the built-in file of {id} is no YAML: {}", error.message)))
+        .map_err(|error| {
+            Error::internal(format!(
+                "the built-in file of {id} is no YAML: {}",
+                error.message
+            ))
+        })
 }
 
 /// The provider files of a folder, in the order of their names.
 fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).and_then(|entries| {
-        entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>()
+        entries
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<std::io::Result<Vec<_>>>()
     });
     let mut files = entries.map_err(|error| {
         Error::invalid_parameter(
             "provider_folder_unreadable",
-            format!("the folder {} of EVERGRANT_PROVIDERS cannot be read: {error}", folder.display()),
+            format!(
+                "the folder {} of EVERGRANT_PROVIDERS cannot be read: {error}",
+                folder.display()
+            ),
         )
     })?;
-    files.retain(|path| path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml"));
+    files.retain(|path| {
+        path.extension()
+            .is_some_and(|ending| ending == "yaml" || ending == "yml")
+    });
     files.sort();
     Ok(files)
 }
 
 fn invalid_file(path: &Path, reason: &str) -> Error {
-    Error::invalid_parameter("invalid_provider_file", format!("{}: {reason}", path.display()))
-        .hint(format!("evergrant check-provider {}", path.display()))
+    Error::invalid_parameter(
+        "invalid_provider_file",
+        format!("{}: {reason}", path.display()),
+    )
+    .hint(format!("evergrant check-provider {}", path.display()))
 }
 
 fn is_id(text: &str) -> bool {

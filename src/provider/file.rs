@@ -10,7 +10,8 @@ use crate::model::GrantType;
 
 /// Fields of a provider itself, never inherited.
 const OWN: [&str; 10] = [
-    "id", "extends", "aliases", "name", "category", "status", "summary", "links", "notes", "sources",
+    "id", "extends", "aliases", "name", "category", "status", "summary", "links", "notes",
+    "sources",
 ];
 
 /// More fields that are not inherited, since nothing reads them: they speak of one file.
@@ -35,8 +36,20 @@ const PROVIDER_ONLY: [&str; 5] = ["endpoints", "discovery", "api", "expiry_signa
 
 /// Fields of a user grant.
 const AUTHORIZATION_CODE: [&str; 14] = [
-    "pkce", "pkce_encoding", "pkce_note", "authorization", "callback", "state", "redirect", "token", "exchange",
-    "refresh", "device", "setup", "needs", "note",
+    "pkce",
+    "pkce_encoding",
+    "pkce_note",
+    "authorization",
+    "callback",
+    "state",
+    "redirect",
+    "token",
+    "exchange",
+    "refresh",
+    "device",
+    "setup",
+    "needs",
+    "note",
 ];
 
 /// Fields of a service grant.
@@ -115,7 +128,11 @@ impl Document {
             let (found, found_at) = match &node.value {
                 Content::Map(entries) => entries.iter().find_map(|(name, child)| {
                     (name.value == *step).then(|| {
-                        let at = if key { name.referenced } else { child.referenced };
+                        let at = if key {
+                            name.referenced
+                        } else {
+                            child.referenced
+                        };
                         (child, at)
                     })
                 })?,
@@ -207,26 +224,52 @@ pub(super) fn check_names(provider: &Value) -> Result<(), Mistake> {
     let within = |value: &Value, path: &[&str], known: &[&[&str]]| {
         let mistake = |name: Option<&String>, message: String| Mistake {
             grant_type: None,
-            path: path.iter().map(ToString::to_string).chain(name.cloned()).collect(),
+            path: path
+                .iter()
+                .map(ToString::to_string)
+                .chain(name.cloned())
+                .collect(),
             message,
         };
         let Value::Object(fields) = value else {
             return Err(mistake(None, "expected a map".into()));
         };
-        match fields.keys().find(|name| !known.concat().contains(&name.as_str())) {
+        match fields
+            .keys()
+            .find(|name| !known.concat().contains(&name.as_str()))
+        {
             Some(name) => {
-                let known = known.concat().iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-                Err(mistake(Some(name), format!("unknown field `{name}`, expected one of {known}")))
+                let known = known
+                    .concat()
+                    .iter()
+                    .map(|name| format!("`{name}`"))
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                Err(mistake(
+                    Some(name),
+                    format!("unknown field `{name}`, expected one of {known}"),
+                ))
             }
             None => Ok(()),
         }
     };
-    within(provider, &[], &[&OWN, &UNREAD, &["grants"], &PROVIDER_ONLY, &PER_GRANT])?;
+    within(
+        provider,
+        &[],
+        &[&OWN, &UNREAD, &["grants"], &PROVIDER_ONLY, &PER_GRANT],
+    )?;
     let Some(grants) = provider.get("grants").filter(|grants| !grants.is_null()) else {
         return Ok(());
     };
-    within(grants, &["grants"], &[&["authorization_code", "client_credentials"]])?;
-    for (name, own) in [("authorization_code", &AUTHORIZATION_CODE[..]), ("client_credentials", &CLIENT_CREDENTIALS[..])] {
+    within(
+        grants,
+        &["grants"],
+        &[&["authorization_code", "client_credentials"]],
+    )?;
+    for (name, own) in [
+        ("authorization_code", &AUTHORIZATION_CODE[..]),
+        ("client_credentials", &CLIENT_CREDENTIALS[..]),
+    ] {
         if let Some(grant) = grants.get(name).filter(|grant| !grant.is_null()) {
             within(grant, &["grants", name], &[own, &PER_GRANT])?;
         }

@@ -25,7 +25,8 @@ pub fn judge_url(url: &str, allow_http_loopback: bool) -> Result<Url> {
     if parsed.host().is_none() {
         return refused("the URL has no host");
     }
-    if !parsed.username().is_empty() || parsed.password().is_some() || authority(url).contains('@') {
+    if !parsed.username().is_empty() || parsed.password().is_some() || authority(url).contains('@')
+    {
         return refused("the URL holds a user name or a password before its host");
     }
     if parsed.fragment().is_some() {
@@ -34,7 +35,9 @@ pub fn judge_url(url: &str, allow_http_loopback: bool) -> Result<Url> {
     match parsed.scheme() {
         "https" => Ok(parsed),
         "http" if allow_http_loopback && is_loopback_literal(&parsed) => Ok(parsed),
-        "http" => refused("the URL is http; only https is safe, or http to 127.0.0.1 or [::1] that you name yourself"),
+        "http" => refused(
+            "the URL is http; only https is safe, or http to 127.0.0.1 or [::1] that you name yourself",
+        ),
         _ => refused("the URL is not https"),
     }
 }
@@ -54,8 +57,10 @@ pub fn owns(hosts: &[String], url: &Url) -> bool {
     if !(url.scheme() == "https" || url.scheme() == "http" && is_loopback_literal(url)) {
         return false;
     }
-    let (Some(host), Some(port)) = (url.host_str().and_then(canonical), url.port_or_known_default())
-    else {
+    let (Some(host), Some(port)) = (
+        url.host_str().and_then(canonical),
+        url.port_or_known_default(),
+    ) else {
         return false;
     };
     hosts
@@ -73,7 +78,11 @@ pub fn normal(entry: &str) -> Result<String> {
     HostPattern::parse(entry)
         .map(|pattern| pattern.to_string())
         .map_err(|reason| {
-            let entry: String = entry.chars().filter(|c| !c.is_control()).take(100).collect();
+            let entry: String = entry
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(100)
+                .collect();
             Error::invalid_parameter("invalid_host", format!("`{entry}` names no host: {reason}"))
         })
 }
@@ -93,7 +102,11 @@ impl HostPattern {
             Some(rest) => (true, rest),
             None => (false, entry),
         };
-        let text = if rest.contains("://") { rest.to_owned() } else { format!("https://{rest}") };
+        let text = if rest.contains("://") {
+            rest.to_owned()
+        } else {
+            format!("https://{rest}")
+        };
         if authority(&text).contains('@') {
             return Err("it holds a user name");
         }
@@ -105,7 +118,9 @@ impl HostPattern {
         if below && (!host.contains('.') || !matches!(url.host(), Some(Host::Domain(_)))) {
             return Err("a star needs a domain of two labels at least, as in *.example.com");
         }
-        let port = url.port_or_known_default().ok_or("its scheme has no port")?;
+        let port = url
+            .port_or_known_default()
+            .ok_or("its scheme has no port")?;
         Ok(Self { below, host, port })
     }
 

@@ -122,14 +122,26 @@ impl Endpoints {
     pub fn named(&self) -> [(&'static str, Option<&String>); 11] {
         [
             ("issuer", self.issuer.as_ref()),
-            ("authorization_endpoint", self.authorization_endpoint.as_ref()),
+            (
+                "authorization_endpoint",
+                self.authorization_endpoint.as_ref(),
+            ),
             ("token_endpoint", self.token_endpoint.as_ref()),
             ("revocation_endpoint", self.revocation_endpoint.as_ref()),
-            ("introspection_endpoint", self.introspection_endpoint.as_ref()),
+            (
+                "introspection_endpoint",
+                self.introspection_endpoint.as_ref(),
+            ),
             ("userinfo_endpoint", self.userinfo_endpoint.as_ref()),
-            ("device_authorization_endpoint", self.device_authorization_endpoint.as_ref()),
+            (
+                "device_authorization_endpoint",
+                self.device_authorization_endpoint.as_ref(),
+            ),
             ("registration_endpoint", self.registration_endpoint.as_ref()),
-            ("pushed_authorization_request_endpoint", self.pushed_authorization_request_endpoint.as_ref()),
+            (
+                "pushed_authorization_request_endpoint",
+                self.pushed_authorization_request_endpoint.as_ref(),
+            ),
             ("end_session_endpoint", self.end_session_endpoint.as_ref()),
             ("metadata_url", self.metadata_url.as_ref()),
         ]
@@ -146,7 +158,9 @@ impl Endpoints {
             "userinfo_endpoint" => &mut self.userinfo_endpoint,
             "device_authorization_endpoint" => &mut self.device_authorization_endpoint,
             "registration_endpoint" => &mut self.registration_endpoint,
-            "pushed_authorization_request_endpoint" => &mut self.pushed_authorization_request_endpoint,
+            "pushed_authorization_request_endpoint" => {
+                &mut self.pushed_authorization_request_endpoint
+            }
             "end_session_endpoint" => &mut self.end_session_endpoint,
             "metadata_url" => &mut self.metadata_url,
             _ => return None,
@@ -954,7 +968,10 @@ impl fmt::Debug for Overrides {
             .field("discovered", &self.discovered)
             .field("client_authentication", &self.client_authentication)
             .field("api_hosts", &self.api_hosts)
-            .field("authorization_parameters", &names(&self.authorization_parameters))
+            .field(
+                "authorization_parameters",
+                &names(&self.authorization_parameters),
+            )
             .field("token_parameters", &names(&self.token_parameters))
             .field("scope_separator", &self.scope_separator)
             .field("pkce", &self.pkce)

@@ -35,7 +35,10 @@ pub struct Parameter {
 
 /// The values to choose from: closed, unless the parameter has a pattern.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(untagged, expecting = "expected a list of values, or a map of what each choice sets")]
+#[serde(
+    untagged,
+    expecting = "expected a list of values, or a map of what each choice sets"
+)]
 pub enum Choices {
     /// Plain values.
     Values(Vec<String>),
@@ -156,7 +159,9 @@ pub(super) fn adopt(
     if let Some(Choices::Settings(settings)) = &parameter.choices
         && let Some(chosen) = settings.get(value)
     {
-        let chosen = chosen.iter().map(|(name, value)| (name.clone(), value.clone()));
+        let chosen = chosen
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()));
         values.extend(chosen);
     }
     values.insert(name.to_owned(), value.to_owned());
@@ -183,28 +188,45 @@ pub(super) fn judge(
     }
     let (pattern, words) = match (&parameter.pattern, place) {
         (Some(pattern), _) => (pattern.as_str(), parameter.words(pattern)),
-        (None, Place::Host) => (DNS_LABEL, "it has to be one label of a host name: letters, digits and hyphens".into()),
-        (None, Place::Path) => (PATH_SEGMENT, "it has to be one segment of a path: letters, digits and . _ ~ -".into()),
+        (None, Place::Host) => (
+            DNS_LABEL,
+            "it has to be one label of a host name: letters, digits and hyphens".into(),
+        ),
+        (None, Place::Path) => (
+            PATH_SEGMENT,
+            "it has to be one segment of a path: letters, digits and . _ ~ -".into(),
+        ),
         (None, Place::Elsewhere) => return Ok(()),
     };
     match whole(pattern) {
         Ok(pattern) if pattern.is_match(value) => Ok(()),
         Ok(_) => Err(words),
-        Err(reason) => Err(format!("the provider file's pattern of `{name}` is broken: {reason}")),
+        Err(reason) => Err(format!(
+            "the provider file's pattern of `{name}` is broken: {reason}"
+        )),
     }
 }
 
 /// The error for a parameter that has to be set and is not.
 pub(super) fn missing(provider: &str, name: &str, parameter: Option<&Parameter>) -> Error {
-    let label = parameter.and_then(|parameter| parameter.description.as_deref().or(parameter.label.as_deref()));
+    let label = parameter.and_then(|parameter| {
+        parameter
+            .description
+            .as_deref()
+            .or(parameter.label.as_deref())
+    });
     let what = label.map_or(String::new(), |label| format!(" ({label})"));
-    let example = parameter.and_then(|parameter| parameter.example.as_deref()).unwrap_or("VALUE");
+    let example = parameter
+        .and_then(|parameter| parameter.example.as_deref())
+        .unwrap_or("VALUE");
     Error::invalid_parameter(
         "missing_parameter",
         format!("{provider} needs the parameter `{name}`{what}, which is not set"),
     )
     .of_provider(provider)
-    .hint(format!("evergrant configure {provider} --parameter {name}={example}"))
+    .hint(format!(
+        "evergrant configure {provider} --parameter {name}={example}"
+    ))
 }
 
 impl Parameter {
@@ -226,10 +248,14 @@ fn unknown(provider: &str, name: &str, declared: &BTreeMap<String, Parameter>) -
     if known.is_empty() {
         return error(format!("{provider} has no parameters, `{name}` neither"));
     }
-    let reason = format!("{provider} has no parameter `{name}`, only {}", known.join(", "));
+    let reason = format!(
+        "{provider} has no parameter `{name}`, only {}",
+        known.join(", ")
+    );
     match nearest(&name, known) {
-        Some(nearest) => error(reason)
-            .hint(format!("evergrant configure {provider} --parameter {nearest}=VALUE")),
+        Some(nearest) => error(reason).hint(format!(
+            "evergrant configure {provider} --parameter {nearest}=VALUE"
+        )),
         None => error(reason).hint(format!("evergrant providers {provider}")),
     }
 }
@@ -245,7 +271,9 @@ fn refused(provider: &str, name: &str, parameter: &Parameter, reason: &str) -> E
         format!("the value of {provider}'s parameter `{name}` is refused: {reason}"),
     )
     .of_provider(provider)
-    .hint(format!("evergrant configure {provider} --parameter {name}={example}"))
+    .hint(format!(
+        "evergrant configure {provider} --parameter {name}={example}"
+    ))
 }
 
 fn is_name(text: &str) -> bool {

@@ -19,11 +19,23 @@ const OFFLINE_ACCESS: &str = "offline_access";
 /// # Errors
 /// `InvalidScope`, naming the scope, the patterns and the nearest valid scope.
 pub fn validate(rules: &ScopeRules, provider_id: &str, scope: &str) -> Result<()> {
-    let known = || rules.base.iter().chain(rules.suggested.keys()).map(String::as_str);
+    let known = || {
+        rules
+            .base
+            .iter()
+            .chain(rules.suggested.keys())
+            .map(String::as_str)
+    };
     let mut reason = None;
     if !is_scope_token(scope) {
-        reason = Some("a scope is printable ASCII without space, quote and backslash; pass several one by one");
-    } else if rules.separator.as_deref().is_some_and(|separator| scope.contains(separator)) {
+        reason = Some(
+            "a scope is printable ASCII without space, quote and backslash; pass several one by one",
+        );
+    } else if rules
+        .separator
+        .as_deref()
+        .is_some_and(|separator| scope.contains(separator))
+    {
         reason = Some("it holds the character between two scopes; pass several one by one");
     } else if matches(&rules.denied, scope)? {
         reason = Some("it is not offered here");
@@ -33,17 +45,31 @@ pub fn validate(rules: &ScopeRules, provider_id: &str, scope: &str) -> Result<()
     let Some(reason) = reason else {
         return Ok(());
     };
-    let shown: String = scope.chars().filter(|c| !c.is_control()).take(256).collect();
+    let shown: String = scope
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(256)
+        .collect();
     let nearest = nearest(scope, known()).map(str::to_owned);
-    let patterns: Vec<String> = rules.allowed.iter().map(|pattern| in_words(pattern, known())).collect();
+    let patterns: Vec<String> = rules
+        .allowed
+        .iter()
+        .map(|pattern| in_words(pattern, known()))
+        .collect();
     let mut message = format!("`{shown}` is not a scope of {provider_id}: {reason}");
     if !patterns.is_empty() {
         message = format!("{message}; allowed: {}", patterns.join("; "));
     }
-    let kind = ErrorKind::InvalidScope { scope: shown, patterns, nearest: nearest.clone() };
+    let kind = ErrorKind::InvalidScope {
+        scope: shown,
+        patterns,
+        nearest: nearest.clone(),
+    };
     let error = Error::new(kind, "invalid_scope", message).of_provider(provider_id);
     Err(match nearest {
-        Some(nearest) => error.hint(format!("evergrant configure {provider_id} --scope {nearest}")),
+        Some(nearest) => error.hint(format!(
+            "evergrant configure {provider_id} --scope {nearest}"
+        )),
         None => error.hint(format!("evergrant providers {provider_id}")),
     })
 }
@@ -69,7 +95,9 @@ pub fn authorization_parameters(spec: &Spec, scopes: &[String]) -> BTreeMap<Stri
     let asks = |wanted: &str| scopes.iter().any(|scope| scope == wanted);
     let omitted = spec.authorization.omit.iter().any(|name| name == "prompt");
     if asks("openid") && asks(OFFLINE_ACCESS) && !omitted {
-        parameters.entry("prompt".into()).or_insert_with(|| "consent".into());
+        parameters
+            .entry("prompt".into())
+            .or_insert_with(|| "consent".into());
     }
     parameters
 }
@@ -83,7 +111,9 @@ pub fn authorization_parameters(spec: &Spec, scopes: &[String]) -> BTreeMap<Stri
 /// - it is `offline_access`, which no server has to list.
 pub fn covers(granted: &[String], needed: &str, spec: &Spec) -> bool {
     needed == OFFLINE_ACCESS
-        || granted.iter().any(|granted| granted == needed || means(granted, needed, spec))
+        || granted
+            .iter()
+            .any(|granted| granted == needed || means(granted, needed, spec))
         || implied(granted, spec).contains(needed)
 }
 
@@ -93,14 +123,22 @@ fn implied<'a>(granted: &'a [String], spec: &'a Spec) -> BTreeSet<&'a str> {
     let mut open: Vec<&'a str> = granted.iter().map(String::as_str).collect();
     while let Some(scope) = open.pop() {
         let included = spec.scopes.implies.get(scope).into_iter().flatten();
-        open.extend(included.map(String::as_str).filter(|included| found.insert(*included)));
+        open.extend(
+            included
+                .map(String::as_str)
+                .filter(|included| found.insert(*included)),
+        );
     }
     found
 }
 
 /// Whether two scopes of a provider that prefixes them by their resource mean the same.
 fn means(granted: &str, needed: &str, spec: &Spec) -> bool {
-    let Some(rules) = spec.resource.as_ref().filter(|rules| rules.parameter.as_deref() == Some("scope")) else {
+    let Some(rules) = spec
+        .resource
+        .as_ref()
+        .filter(|rules| rules.parameter.as_deref() == Some("scope"))
+    else {
         return false;
     };
     let of_default = |resource: &str| {
@@ -109,7 +147,9 @@ fn means(granted: &str, needed: &str, spec: &Spec) -> bool {
     };
     let split = |scope: &str| -> (String, String) {
         let (resource, name) = match scope.rsplit_once('/') {
-            Some((resource, name)) if resource.contains("://") => (resource.trim_end_matches('/'), name),
+            Some((resource, name)) if resource.contains("://") => {
+                (resource.trim_end_matches('/'), name)
+            }
             _ => ("", scope),
         };
         let resource = if of_default(resource) { "" } else { resource };
@@ -126,7 +166,9 @@ fn in_words<'a>(pattern: &str, mut known: impl Iterator<Item = &'a str>) -> Stri
     if pattern.chars().all(plain) {
         return pattern.split('|').collect::<Vec<_>>().join(", ");
     }
-    let example = whole(pattern).ok().and_then(|regex| known.find(|scope| regex.is_match(scope)));
+    let example = whole(pattern)
+        .ok()
+        .and_then(|regex| known.find(|scope| regex.is_match(scope)));
     match example {
         Some(example) => format!("{pattern}, such as {example}"),
         None => pattern.to_owned(),
@@ -135,7 +177,8 @@ fn in_words<'a>(pattern: &str, mut known: impl Iterator<Item = &'a str>) -> Stri
 
 fn matches(patterns: &[String], scope: &str) -> Result<bool> {
     for pattern in patterns {
-        let regex = whole(pattern).map_err(|reason| Error::invalid_parameter("invalid_provider_file", reason))?;
+        let regex = whole(pattern)
+            .map_err(|reason| Error::invalid_parameter("invalid_provider_file", reason))?;
         if regex.is_match(scope) {
             return Ok(true);
         }
@@ -146,5 +189,7 @@ fn matches(patterns: &[String], scope: &str) -> Result<bool> {
 /// RFC 6749 section 3.3: `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )`.
 fn is_scope_token(scope: &str) -> bool {
     !scope.is_empty()
-        && scope.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E))
+        && scope
+            .bytes()
+            .all(|byte| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E))
 }

@@ -7,11 +7,14 @@ use url::Url;
 
 use super::catalog::Provider;
 use super::hosts::{is_loopback_literal, judge_url, normal};
-use super::parameters::{Parameter, Place, adopt, fill, judge, missing, placeholders, resolve, whole};
+use super::parameters::{
+    Parameter, Place, adopt, fill, judge, missing, placeholders, resolve, whole,
+};
 use super::{
-    AccountRules, ApiRules, AssertionRules, AuthorizationRules, CallbackRules, ClientAuthentication, ClientRules,
-    DeviceRules, Endpoints, ErrorMeaning, ExpirySignal, Lifetimes, Overrides, Pkce, RedirectRules, RefreshRules,
-    ReplyRules, RequestRules, ResourceRules, RevocationFile, RevocationKind, RevocationRules, ScopeRules, Setup, Spec,
+    AccountRules, ApiRules, AssertionRules, AuthorizationRules, CallbackRules,
+    ClientAuthentication, ClientRules, DeviceRules, Endpoints, ErrorMeaning, ExpirySignal,
+    Lifetimes, Overrides, Pkce, RedirectRules, RefreshRules, ReplyRules, RequestRules,
+    ResourceRules, RevocationFile, RevocationKind, RevocationRules, ScopeRules, Setup, Spec,
     StateRules,
 };
 use crate::error::{Error, Result};
@@ -19,14 +22,28 @@ use crate::model::GrantType;
 
 /// Parameters of the authorization request that only evergrant sets: each guards the sign-in.
 const AUTHORIZATION_RESERVED: [&str; 9] = [
-    "client_id", "code_challenge", "code_challenge_method", "nonce", "redirect_uri", "request", "response_type", "scope",
+    "client_id",
+    "code_challenge",
+    "code_challenge_method",
+    "nonce",
+    "redirect_uri",
+    "request",
+    "response_type",
+    "scope",
     "state",
 ];
 
 /// Parameters of token requests that only evergrant sets.
 const TOKEN_RESERVED: [&str; 9] = [
-    "client_assertion", "client_assertion_type", "client_id", "client_secret", "code", "code_verifier", "grant_type",
-    "redirect_uri", "refresh_token",
+    "client_assertion",
+    "client_assertion_type",
+    "client_id",
+    "client_secret",
+    "code",
+    "code_verifier",
+    "grant_type",
+    "redirect_uri",
+    "refresh_token",
 ];
 
 /// One grant of a provider, flattened: the provider's sections, the grant's over them, the grant's own fields.
@@ -124,7 +141,9 @@ impl GrantFile {
     fn places(&self) -> BTreeMap<&str, Place> {
         let in_urls = self.urls().flat_map(|url| {
             let authority = url.find("://").map_or(0, |scheme| scheme + 3);
-            let path = url[authority..].find('/').map_or(url.len(), |slash| authority + slash);
+            let path = url[authority..]
+                .find('/')
+                .map_or(url.len(), |slash| authority + slash);
             let query = url.find('?').unwrap_or(url.len());
             placeholders(url).map(move |(at, name)| match at {
                 _ if at < path.min(query) => (name, Place::Host),
@@ -132,7 +151,9 @@ impl GrantFile {
                 _ => (name, Place::Elsewhere),
             })
         });
-        let in_hosts = self.host_templates().flat_map(|host| placeholders(host).map(|(_, name)| (name, Place::Host)));
+        let in_hosts = self
+            .host_templates()
+            .flat_map(|host| placeholders(host).map(|(_, name)| (name, Place::Host)));
         let mut places = BTreeMap::new();
         for (name, place) in in_urls.chain(in_hosts) {
             let strictest = places.entry(name).or_insert(place);
@@ -153,9 +174,18 @@ impl GrantFile {
             device.map(|device| &device.poll),
             account.map(|account| &account.request),
         ];
-        let follow_ups = account.into_iter().flat_map(|account| [&account.email_from, &account.id_from]);
-        let endpoints = self.endpoints.named().into_iter().filter_map(|(_, url)| url);
-        let requests = requests.into_iter().flatten().filter_map(|request| request.url.as_ref());
+        let follow_ups = account
+            .into_iter()
+            .flat_map(|account| [&account.email_from, &account.id_from]);
+        let endpoints = self
+            .endpoints
+            .named()
+            .into_iter()
+            .filter_map(|(_, url)| url);
+        let requests = requests
+            .into_iter()
+            .flatten()
+            .filter_map(|request| request.url.as_ref());
         endpoints
             .chain(requests)
             .chain(&self.revocation.url)
@@ -166,15 +196,29 @@ impl GrantFile {
 
     /// Every template of a host.
     fn host_templates(&self) -> impl Iterator<Item = &str> {
-        let others = self.resource.iter().flat_map(|resource| resource.others.values());
-        self.api.hosts.iter().chain(others.flat_map(|other| &other.hosts)).map(String::as_str)
+        let others = self
+            .resource
+            .iter()
+            .flat_map(|resource| resource.others.values());
+        self.api
+            .hosts
+            .iter()
+            .chain(others.flat_map(|other| &other.hosts))
+            .map(String::as_str)
     }
 
     /// Names that a sign-in may bring, each with the pattern it was kept by.
     fn kept(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        self.reply.keep.iter().chain(&self.callback.keep).map(|(name, rule)| {
-            (name.as_str(), rule.get("pattern").and_then(serde_json::Value::as_str))
-        })
+        self.reply
+            .keep
+            .iter()
+            .chain(&self.callback.keep)
+            .map(|(name, rule)| {
+                (
+                    name.as_str(),
+                    rule.get("pattern").and_then(serde_json::Value::as_str),
+                )
+            })
     }
 }
 
@@ -190,31 +234,59 @@ pub(super) fn make(
     if let Some(mechanism) = file.needs.first() {
         return Err(named(Error::invalid_parameter(
             "grant_type_unsupported",
-            format!("{grant_type} of {} needs {}, which evergrant does not speak yet", provider.id, mechanism.words()),
+            format!(
+                "{grant_type} of {} needs {}, which evergrant does not speak yet",
+                provider.id,
+                mechanism.words()
+            ),
         )));
     }
     let values = values(provider, &file, overrides, kept)?;
     let known = |name: &str| values.get(name).cloned();
     let fill_all = |templates: &[String]| -> Result<Vec<String>> {
-        let filled = templates.iter().map(|template| fill(template, &known).map_err(named));
-        Ok(filled.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+        let filled = templates
+            .iter()
+            .map(|template| fill(template, &known).map_err(named));
+        Ok(filled
+            .collect::<Result<Vec<_>>>()?
+            .into_iter()
+            .flatten()
+            .collect())
     };
     let fill_hosts = |templates: &[String]| -> Result<Vec<String>> {
-        fill_all(templates)?.iter().map(|host| normal(host).map_err(named)).collect()
+        fill_all(templates)?
+            .iter()
+            .map(|host| normal(host).map_err(named))
+            .collect()
     };
 
     let endpoints = endpoints(provider, grant_type, &file, overrides, &values)?;
     let client = client(provider, file.client, overrides)?;
-    check_reserved(provider, "authorization_parameters", &overrides.authorization_parameters, &AUTHORIZATION_RESERVED)?;
-    check_reserved(provider, "token_parameters", &overrides.token_parameters, &TOKEN_RESERVED)?;
+    check_reserved(
+        provider,
+        "authorization_parameters",
+        &overrides.authorization_parameters,
+        &AUTHORIZATION_RESERVED,
+    )?;
+    check_reserved(
+        provider,
+        "token_parameters",
+        &overrides.token_parameters,
+        &TOKEN_RESERVED,
+    )?;
 
     let mut authorization = file.authorization;
-    authorization.parameters.extend(overrides.authorization_parameters.clone());
+    authorization
+        .parameters
+        .extend(overrides.authorization_parameters.clone());
     let mut token = file.token;
     token.parameters.extend(overrides.token_parameters.clone());
     let mut refresh = file.refresh;
     if let Some(refresh) = &mut refresh {
-        refresh.request.parameters.extend(overrides.token_parameters.clone());
+        refresh
+            .request
+            .parameters
+            .extend(overrides.token_parameters.clone());
     }
     let mut callback = file.callback;
     callback.state = file.state;
@@ -234,10 +306,22 @@ pub(super) fn make(
     api.base_url = fill_url(api.base_url, &known).map_err(named)?;
     let mut resource = file.resource;
     if let Some(resource) = &mut resource {
-        resource.default = resource.default.as_deref().map(|value| fill(value, &known)).transpose().map_err(named)?.flatten();
+        resource.default = resource
+            .default
+            .as_deref()
+            .map(|value| fill(value, &known))
+            .transpose()
+            .map_err(named)?
+            .flatten();
         resource.aliases = fill_all(&resource.aliases)?;
         for other in resource.others.values_mut() {
-            other.value = other.value.as_deref().map(|value| fill(value, &known)).transpose().map_err(named)?.flatten();
+            other.value = other
+                .value
+                .as_deref()
+                .map(|value| fill(value, &known))
+                .transpose()
+                .map_err(named)?
+                .flatten();
             other.hosts = fill_hosts(&other.hosts)?;
         }
     }
@@ -284,7 +368,12 @@ fn values(
 ) -> Result<BTreeMap<String, String>> {
     let places = file.places();
     let place = |name: &str| places.get(name).copied().unwrap_or_default();
-    let mut values = resolve(&provider.id, &file.parameters, &overrides.parameters, &place)?;
+    let mut values = resolve(
+        &provider.id,
+        &file.parameters,
+        &overrides.parameters,
+        &place,
+    )?;
     for (name, pattern) in file.kept() {
         let Some(value) = kept.get(name) else {
             continue;
@@ -328,7 +417,11 @@ fn endpoints(
     overrides: &Overrides,
     values: &BTreeMap<String, String>,
 ) -> Result<Endpoints> {
-    let issuer = overrides.endpoints.issuer.as_ref().or(overrides.discovered.issuer.as_ref());
+    let issuer = overrides
+        .endpoints
+        .issuer
+        .as_ref()
+        .or(overrides.discovered.issuer.as_ref());
     let loopback_issuer = issuer
         .and_then(|issuer| Url::parse(issuer).ok())
         .is_some_and(|issuer| is_loopback_literal(&issuer));
@@ -339,21 +432,32 @@ fn endpoints(
     ];
     for (name, template) in file.endpoints.named() {
         let given = sources.iter().find_map(|(source, allow_http)| {
-            let (_, url) = source.named().into_iter().find(|(other, _)| *other == name)?;
+            let (_, url) = source
+                .named()
+                .into_iter()
+                .find(|(other, _)| *other == name)?;
             Some((url?.clone(), *allow_http))
         });
         let filled = match (given, template) {
             (Some(given), _) => Some(given),
-            (None, Some(template)) => fill(template, &|name| values.get(name).cloned())?.map(|url| (url, false)),
+            (None, Some(template)) => {
+                fill(template, &|name| values.get(name).cloned())?.map(|url| (url, false))
+            }
             (None, None) => None,
         };
         let Some((url, allow_http)) = filled else {
             continue;
         };
         judge_url(&url, allow_http).map_err(|error| {
-            Error::invalid_parameter(error.code(), format!("{name} of {}: {}", provider.id, error.reason()))
-                .of_provider(&provider.id)
-                .hint(format!("evergrant configure {} --endpoint {name}=https://…", provider.id))
+            Error::invalid_parameter(
+                error.code(),
+                format!("{name} of {}: {}", provider.id, error.reason()),
+            )
+            .of_provider(&provider.id)
+            .hint(format!(
+                "evergrant configure {} --endpoint {name}=https://…",
+                provider.id
+            ))
         })?;
         if let Some(endpoint) = endpoints.named_mut(name) {
             *endpoint = Some(url);
@@ -371,45 +475,69 @@ fn require(
     endpoints: &Endpoints,
     values: &BTreeMap<String, String>,
 ) -> Result<()> {
-    let starts = endpoints.authorization_endpoint.is_some() || endpoints.device_authorization_endpoint.is_some();
+    let starts = endpoints.authorization_endpoint.is_some()
+        || endpoints.device_authorization_endpoint.is_some();
     let (name, template) = if grant_type == GrantType::AuthorizationCode && !starts {
-        ("authorization_endpoint", &file.endpoints.authorization_endpoint)
+        (
+            "authorization_endpoint",
+            &file.endpoints.authorization_endpoint,
+        )
     } else if endpoints.token_endpoint.is_none() && file.token.url.is_none() {
         ("token_endpoint", &file.endpoints.token_endpoint)
     } else {
         return Ok(());
     };
     if let Some(template) = template
-        && let Some((_, unknown)) = placeholders(template).find(|(_, name)| !values.contains_key(*name))
+        && let Some((_, unknown)) =
+            placeholders(template).find(|(_, name)| !values.contains_key(*name))
     {
         return Err(missing(&provider.id, unknown, file.parameters.get(unknown)));
     }
-    Err(Error::invalid_parameter("missing_endpoint", format!("{} has no {name}", provider.id))
-        .of_provider(&provider.id)
-        .hint(format!("evergrant configure {} --endpoint {name}=https://…", provider.id)))
+    Err(
+        Error::invalid_parameter("missing_endpoint", format!("{} has no {name}", provider.id))
+            .of_provider(&provider.id)
+            .hint(format!(
+                "evergrant configure {} --endpoint {name}=https://…",
+                provider.id
+            )),
+    )
 }
 
 /// The client's rules with methods that work today, the user's choice alone where there is one.
-fn client(provider: &Provider, mut client: ClientRules, overrides: &Overrides) -> Result<ClientRules> {
+fn client(
+    provider: &Provider,
+    mut client: ClientRules,
+    overrides: &Overrides,
+) -> Result<ClientRules> {
     use ClientAuthentication::{Bearer, ClientSecretJwt, Custom, PrivateKeyJwt, TlsClientAuth};
-    let unsupported = |method: &ClientAuthentication| matches!(method, ClientSecretJwt | PrivateKeyJwt | TlsClientAuth);
+    let unsupported = |method: &ClientAuthentication| {
+        matches!(method, ClientSecretJwt | PrivateKeyJwt | TlsClientAuth)
+    };
     let refused = |reason: &str| {
-        Err(Error::invalid_parameter("client_authentication_unsupported", reason)
-            .of_provider(&provider.id)
-            .hint(format!("evergrant configure {}", provider.id)))
+        Err(
+            Error::invalid_parameter("client_authentication_unsupported", reason)
+                .of_provider(&provider.id)
+                .hint(format!("evergrant configure {}", provider.id)),
+        )
     };
     match overrides.client_authentication {
         Some(method) if unsupported(&method) => {
-            return refused("client authentication with signed keys or certificates comes in a later release; use client_secret_basic, client_secret_post or none");
+            return refused(
+                "client authentication with signed keys or certificates comes in a later release; use client_secret_basic, client_secret_post or none",
+            );
         }
         Some(Custom | Bearer) => {
-            return refused("this client authentication can only be described by a provider file; use client_secret_basic, client_secret_post or none");
+            return refused(
+                "this client authentication can only be described by a provider file; use client_secret_basic, client_secret_post or none",
+            );
         }
         Some(method) => client.authentication = vec![method],
         None => {
             client.authentication.retain(|method| !unsupported(method));
             if client.authentication.is_empty() {
-                return refused("the provider only takes clients with signed keys or certificates, which come in a later release");
+                return refused(
+                    "the provider only takes clients with signed keys or certificates, which come in a later release",
+                );
             }
         }
     }
@@ -431,11 +559,18 @@ fn revocation(mut file: RevocationFile, endpoints: &Endpoints) -> RevocationRule
     }
 }
 
-fn check_reserved(provider: &Provider, argument: &str, given: &BTreeMap<String, String>, reserved: &[&str]) -> Result<()> {
+fn check_reserved(
+    provider: &Provider,
+    argument: &str,
+    given: &BTreeMap<String, String>,
+    reserved: &[&str],
+) -> Result<()> {
     match given.keys().find(|name| reserved.contains(&name.as_str())) {
         Some(name) => Err(Error::invalid_parameter(
             "reserved_parameter",
-            format!("{argument} may not set `{name}`: evergrant sets it itself, and safety rests on it"),
+            format!(
+                "{argument} may not set `{name}`: evergrant sets it itself, and safety rests on it"
+            ),
         )
         .of_provider(&provider.id)),
         None => Ok(()),
@@ -453,8 +588,15 @@ fn separator_of(provider: &Provider, separator: &str) -> Result<String> {
     }
 }
 
-fn fill_url(template: Option<String>, known: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>> {
-    let Some(url) = template.map(|template| fill(&template, known)).transpose()?.flatten() else {
+fn fill_url(
+    template: Option<String>,
+    known: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<String>> {
+    let Some(url) = template
+        .map(|template| fill(&template, known))
+        .transpose()?
+        .flatten()
+    else {
         return Ok(None);
     };
     judge_url(&url, false)?;
