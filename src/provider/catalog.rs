@@ -8,8 +8,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::file::{Document, Mistake, check_names, extend, flatten, without_nulls};
+use super::grant::GrantFile;
 use super::parameters::{Parameter, adopt, fill, whole};
-use super::spec::{self, GrantFile};
+use super::spec;
 use super::{Overrides, Setup, Spec, scope};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::GrantType;
@@ -85,6 +86,25 @@ impl Catalog {
         Ok(catalog)
     }
 
+    /// What a file at `path` may extend: the built-in providers, and those of its folder that can be read. Itself it is
+    /// not among them.
+    pub(super) fn beside(path: &Path) -> Self {
+        let mut catalog = Self::builtin();
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let siblings = yaml_files(folder).unwrap_or_default();
+        for sibling in siblings
+            .iter()
+            .filter(|sibling| sibling.file_name() != path.file_name())
+        {
+            // A broken sibling has problems of its own; it is reported when it is checked.
+            let _ = catalog.add(sibling);
+        }
+        catalog
+    }
+
     /// The provider of that id or alias.
     ///
     /// # Errors
@@ -120,7 +140,7 @@ impl Catalog {
     }
 
     /// The id behind an id or alias.
-    fn id<'a>(&'a self, id_or_alias: &str) -> Option<&'a str> {
+    pub(super) fn id<'a>(&'a self, id_or_alias: &str) -> Option<&'a str> {
         let builtin = BUILTIN
             .iter()
             .find(|file| file.id == id_or_alias || file.aliases.contains(&id_or_alias));
@@ -134,7 +154,7 @@ impl Catalog {
     }
 
     /// The file of `id` over those it extends. `children` are the ids on the way here: none may come back.
-    pub(super) fn merged(&self, id: &str, children: &mut BTreeSet<String>) -> Result<Value> {
+    fn merged(&self, id: &str, children: &mut BTreeSet<String>) -> Result<Value> {
         let value = match self.files.get(id) {
             Some(file) => file.value.clone(),
             None => builtin_value(id)?,
@@ -546,7 +566,7 @@ fn builtin_value(id: &str) -> Result<Value> {
 }
 
 /// The provider files of a folder, in the order of their names.
-fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).and_then(|entries| {
         entries
             .map(|entry| entry.map(|entry| entry.path()))

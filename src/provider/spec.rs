@@ -2,21 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use url::Url;
 
 use super::catalog::Provider;
+use super::grant::GrantFile;
 use super::hosts::{is_loopback_literal, judge_url, normal};
 use super::parameters::{
     Parameter, Place, adopt, fill, judge, missing, placeholders, resolve, whole,
 };
-use super::{
-    AccountRules, ApiRules, AssertionRules, AuthorizationRules, CallbackRules,
-    ClientAuthentication, ClientRules, DeviceRules, Endpoints, ErrorMeaning, ExpirySignal,
-    Lifetimes, Overrides, Pkce, RedirectRules, RefreshRules, ReplyRules, RequestRules,
-    ResourceRules, RevocationFile, RevocationKind, RevocationRules, ScopeRules, Setup, Spec,
-    StateRules,
-};
+use super::{ClientAuthentication, ClientRules, Endpoints, Overrides, Pkce, Spec};
 use crate::error::{Error, Result};
 use crate::model::GrantType;
 
@@ -45,182 +39,6 @@ const TOKEN_RESERVED: [&str; 9] = [
     "redirect_uri",
     "refresh_token",
 ];
-
-/// One grant of a provider, flattened: the provider's sections, the grant's over them, the grant's own fields.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct GrantFile {
-    endpoints: Endpoints,
-    #[serde(rename = "discovery")]
-    _discovery: Option<Discovery>,
-    pub(super) parameters: BTreeMap<String, Parameter>,
-    client: ClientRules,
-    pkce: Pkce,
-    pkce_encoding: Option<PkceEncoding>,
-    #[serde(rename = "pkce_note")]
-    _pkce_note: Option<String>,
-    authorization: AuthorizationRules,
-    callback: CallbackRules,
-    state: Option<StateRules>,
-    redirect: RedirectRules,
-    token: RequestRules,
-    exchange: Option<RequestRules>,
-    #[serde(rename = "assertion")]
-    _assertion: Option<AssertionRules>,
-    refresh: Option<RefreshRules>,
-    device: Option<DeviceRules>,
-    pub(super) scopes: ScopeRules,
-    resource: Option<ResourceRules>,
-    reply: ReplyRules,
-    lifetimes: Lifetimes,
-    #[serde(rename = "lookup")]
-    _lookup: Option<serde_json::Value>,
-    pub(super) api: ApiRules,
-    account: Option<AccountRules>,
-    expiry_signals: Vec<ExpirySignal>,
-    errors: BTreeMap<String, ErrorMeaning>,
-    revocation: RevocationFile,
-    pub(super) setup: Setup,
-    needs: Vec<Mechanism>,
-    #[serde(rename = "note")]
-    _note: Option<String>,
-}
-
-/// The one deviation of PKCE's encoding.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum PkceEncoding {
-    Hex,
-}
-
-/// Where metadata comes from. Read and checked; used when discovery is asked for.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Discovery {
-    #[serde(rename = "from")]
-    _from: Option<String>,
-    #[serde(rename = "url")]
-    _url: Option<String>,
-    #[serde(rename = "order")]
-    _order: Vec<String>,
-    #[serde(rename = "url_known")]
-    _url_known: Option<String>,
-    #[serde(rename = "note")]
-    _note: Option<String>,
-}
-
-/// What needs code of its own. None is there yet: such a grant says so instead of failing half-way.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Mechanism {
-    CallbackSignature,
-    JwtAssertion,
-    Lookup,
-    MutualTls,
-    SecondExchange,
-    VendorStart,
-    Xml,
-}
-
-impl Mechanism {
-    fn words(self) -> &'static str {
-        match self {
-            Self::CallbackSignature => "callbacks that are signed",
-            Self::JwtAssertion => "assertions signed with a key of yours",
-            Self::Lookup => "a look-up after the sign-in",
-            Self::MutualTls => "a client certificate",
-            Self::SecondExchange => "a second token exchange",
-            Self::VendorStart => "sign-ins that its own pages start",
-            Self::Xml => "XML bodies",
-        }
-    }
-}
-
-impl GrantFile {
-    /// Where parameters go, by name; the strictest place of each.
-    fn places(&self) -> BTreeMap<&str, Place> {
-        let in_urls = self.urls().flat_map(|url| {
-            let authority = url.find("://").map_or(0, |scheme| scheme + 3);
-            let path = url[authority..]
-                .find('/')
-                .map_or(url.len(), |slash| authority + slash);
-            let query = url.find('?').unwrap_or(url.len());
-            placeholders(url).map(move |(at, name)| match at {
-                _ if at < path.min(query) => (name, Place::Host),
-                _ if at < query => (name, Place::Path),
-                _ => (name, Place::Elsewhere),
-            })
-        });
-        let in_hosts = self
-            .host_templates()
-            .flat_map(|host| placeholders(host).map(|(_, name)| (name, Place::Host)));
-        let mut places = BTreeMap::new();
-        for (name, place) in in_urls.chain(in_hosts) {
-            let strictest = places.entry(name).or_insert(place);
-            *strictest = place.max(*strictest);
-        }
-        places
-    }
-
-    /// Every template of a URL.
-    fn urls(&self) -> impl Iterator<Item = &str> {
-        let account = self.account.as_ref();
-        let device = self.device.as_ref();
-        let requests = [
-            Some(&self.token),
-            self.exchange.as_ref(),
-            self.refresh.as_ref().map(|refresh| &refresh.request),
-            device.map(|device| &device.request),
-            device.map(|device| &device.poll),
-            account.map(|account| &account.request),
-        ];
-        let follow_ups = account
-            .into_iter()
-            .flat_map(|account| [&account.email_from, &account.id_from]);
-        let endpoints = self
-            .endpoints
-            .named()
-            .into_iter()
-            .filter_map(|(_, url)| url);
-        let requests = requests
-            .into_iter()
-            .flatten()
-            .filter_map(|request| request.url.as_ref());
-        endpoints
-            .chain(requests)
-            .chain(&self.revocation.url)
-            .chain(&self.api.base_url)
-            .chain(follow_ups.flatten().map(|follow_up| &follow_up.url))
-            .map(String::as_str)
-    }
-
-    /// Every template of a host.
-    fn host_templates(&self) -> impl Iterator<Item = &str> {
-        let others = self
-            .resource
-            .iter()
-            .flat_map(|resource| resource.others.values());
-        self.api
-            .hosts
-            .iter()
-            .chain(others.flat_map(|other| &other.hosts))
-            .map(String::as_str)
-    }
-
-    /// Names that a sign-in may bring, each with the pattern it was kept by.
-    fn kept(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        self.reply
-            .keep
-            .iter()
-            .chain(&self.callback.keep)
-            .map(|(name, rule)| {
-                (
-                    name.as_str(),
-                    rule.get("pattern").and_then(serde_json::Value::as_str),
-                )
-            })
-    }
-}
 
 /// See [`Provider::spec`].
 pub(super) fn make(
@@ -325,7 +143,9 @@ pub(super) fn make(
             other.hosts = fill_hosts(&other.hosts)?;
         }
     }
-    let revocation = revocation(file.revocation, &endpoints);
+    let revocation = file
+        .revocation
+        .rules(endpoints.revocation_endpoint.is_some());
     Ok(Spec {
         id: provider.id.clone(),
         name: provider.name.clone(),
@@ -542,21 +362,6 @@ fn client(
         }
     }
     Ok(client)
-}
-
-fn revocation(mut file: RevocationFile, endpoints: &Endpoints) -> RevocationRules {
-    let kind = file.kind.unwrap_or(match endpoints.revocation_endpoint {
-        Some(_) => RevocationKind::Rfc7009,
-        None => RevocationKind::None,
-    });
-    RevocationRules {
-        kind,
-        request: file.request(),
-        token: file.token,
-        success: file.success,
-        effect: file.effect,
-        manual: file.manual,
-    }
 }
 
 fn check_reserved(
