@@ -204,7 +204,16 @@ impl Check<'_> {
             }
         });
         let places = grant.places();
-        for (name, parameter) in &grant.parameters {
+        let sound = |pattern: &Option<String>| {
+            pattern
+                .as_ref()
+                .is_none_or(|pattern| whole(pattern).is_ok())
+        };
+        for (name, parameter) in grant
+            .parameters
+            .iter()
+            .filter(|(_, parameter)| sound(&parameter.pattern))
+        {
             let place = places.get(name.as_str()).copied().unwrap_or_default();
             for (field, value) in [
                 ("default", &parameter.default),

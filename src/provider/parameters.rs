@@ -128,7 +128,15 @@ pub(super) fn whole(pattern: &str) -> std::result::Result<Regex, String> {
         RegexBuilder::new(pattern)
             .size_limit(PATTERN_SIZE_LIMIT)
             .build()
-            .map_err(|error| format!("`{pattern}` is no pattern: {error}"))
+            .map_err(|error| {
+                // The parser draws the pattern over several lines; its last one says what is wrong.
+                let drawing = error.to_string();
+                let reason = drawing.lines().last().unwrap_or_default();
+                format!(
+                    "`{pattern}` is no pattern: {}",
+                    reason.trim_start_matches("error: ")
+                )
+            })
     };
     compile(pattern)?;
     compile(&format!("^(?:{pattern})$"))
