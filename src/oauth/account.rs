@@ -16,7 +16,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::http::{self, Method, Reply};
 use crate::model::{Account, Token};
 use crate::provider::{AccountRules, ClientAuthentication, Meaning, Paths, RequestRules, Spec, hosts};
-use crate::secret::Secret;
 
 /// What the provider made of a token.
 #[derive(Clone, Debug)]
@@ -171,15 +170,11 @@ impl Asking<'_> {
             client: self.client,
             rules,
             endpoint,
-            authentication: ClientAuthentication::Custom,
+            authentication: ClientAuthentication::Bearer,
             method: Method::GET,
             standard: Parameters::default(),
             values: Values::new(spec, Some(&self.client)).with("access_token", Some(token)).with("id", id),
-            bearer: Some(Secret::from(token)),
-            headers: match rules.authentication {
-                None | Some(ClientAuthentication::Bearer) => self.presented()?,
-                Some(_) => Vec::new(),
-            },
+            bearer: Some(token),
             deadline: LOOKUP_DEADLINE,
         };
         let (request, mask) = draft.finish()?;
@@ -188,26 +183,6 @@ impl Asking<'_> {
             unavailable(spec, failure.reason(), None)
         })?;
         self.judge(&reply, &mask)
-    }
-
-    /// The headers that present the token to the API.
-    fn presented(&self) -> Result<Vec<(String, Secret)>> {
-        let api = &self.spec.api;
-        let value = self.token.value.expose();
-        let header = api.token_header.as_deref().unwrap_or("Authorization");
-        let scheme = match (api.token_scheme.as_deref(), &api.token_header) {
-            (Some(scheme), _) => Some(scheme),
-            (None, None) => Some("Bearer"),
-            (None, Some(header)) if header.eq_ignore_ascii_case("authorization") => Some("Bearer"),
-            (None, Some(_)) => None,
-        };
-        let value = scheme.map_or_else(|| value.to_owned(), |scheme| format!("{scheme} {value}"));
-        let mut headers = vec![(header.to_owned(), Secret::from(value))];
-        let values = Values::new(self.spec, Some(&self.client));
-        for (name, template) in &api.headers {
-            headers.extend(values.fill(template)?.map(|value| (name.clone(), value)));
-        }
-        Ok(headers)
     }
 
     /// The token goes to hosts that the provider owns, and to the userinfo endpoint.

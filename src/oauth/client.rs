@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
-use super::request::Parameters;
+use super::request::{Parameters, Values};
 use crate::error::{Error, Result};
 use crate::provider::ClientAuthentication;
 use crate::secret::{ClientSecret, Secret};
@@ -21,15 +21,17 @@ pub struct Client<'a> {
     pub authentication: ClientAuthentication,
 }
 
-/// Adds to a request what authenticates the client, as parameters or as the value of an `Authorization` header.
+/// Adds to a request what authenticates the client, or presents a token in its place.
 ///
-/// `bearer` is the access token where that is what is presented. Fails for methods that this version doesn't know.
+/// Fails for methods that this version doesn't know.
 pub(super) fn authenticate(
     method: ClientAuthentication,
     client: &Client<'_>,
-    bearer: Option<&Secret>,
+    bearer: Option<&str>,
+    values: &Values<'_>,
     parameters: &mut Parameters,
-) -> Result<Option<Secret>> {
+    headers: &mut Vec<(String, Secret)>,
+) -> Result<()> {
     use ClientAuthentication as Method;
     let unsupported = |name| {
         Err(Error::invalid_parameter(
@@ -39,7 +41,7 @@ pub(super) fn authenticate(
     };
     match (method, client.secret) {
         (Method::ClientSecretBasic, Some(secret)) => {
-            return Ok(Some(basic(client.id, secret)));
+            headers.push(("Authorization".to_owned(), basic(client.id, secret)));
         }
         (Method::ClientSecretPost, Some(secret)) => {
             parameters.set("client_id", client.id);
@@ -49,7 +51,9 @@ pub(super) fn authenticate(
             parameters.set("client_id", client.id);
         }
         (Method::Bearer, _) => {
-            return Ok(bearer.map(|token| Secret::from(format!("Bearer {}", token.expose()))));
+            if let Some(token) = bearer {
+                headers.extend(present(values, token)?);
+            }
         }
         // The headers and parameters of the provider file carry it.
         (Method::Custom, _) => {}
@@ -57,7 +61,24 @@ pub(super) fn authenticate(
         (Method::PrivateKeyJwt, _) => return unsupported("private_key_jwt"),
         (Method::TlsClientAuth, _) => return unsupported("tls_client_auth"),
     }
-    Ok(None)
+    Ok(())
+}
+
+/// The headers that present a token to the provider's API: `Authorization: Bearer` unless the file says otherwise, and
+/// what else every call needs.
+fn present(values: &Values<'_>, token: &str) -> Result<Vec<(String, Secret)>> {
+    let api = &values.spec().api;
+    let header = api.token_header.as_deref().unwrap_or("Authorization");
+    let scheme = match api.token_scheme.as_deref() {
+        None if header.eq_ignore_ascii_case("authorization") => Some("Bearer"),
+        scheme => scheme,
+    };
+    let value = scheme.map_or_else(|| token.to_owned(), |scheme| format!("{scheme} {token}"));
+    let mut headers = vec![(header.to_owned(), Secret::from(value))];
+    for (name, template) in &api.headers {
+        headers.extend(values.fill(template)?.map(|value| (name.clone(), value)));
+    }
+    Ok(headers)
 }
 
 /// Id and secret are form-urlencoded first (RFC 6749 section 2.3.1), as servers that follow it decode them.

@@ -33,7 +33,8 @@ impl Content {
         }
         let parsed = match body[0] {
             b'{' | b'[' => serde_json::from_slice(body).ok(),
-            _ => form(body, reply.truncated),
+            _ if reply.truncated => None,
+            _ => form(body),
         };
         parsed.map_or(Self::Other, |value| Self::Value(Parsed(value)))
     }
@@ -69,8 +70,8 @@ impl Drop for Parsed {
     }
 }
 
-/// The refresh token of a body that can't be parsed, cut off or damaged as it may be: a complete JSON text under the
-/// right name, if all that stand there are the same.
+/// The refresh token of a body that can't be parsed, cut off or damaged as it may be: a complete text under the right
+/// name, if all that stand there are the same.
 pub(super) fn salvage(body: &SecretBytes, rules: &ReplyRules) -> Option<RefreshToken> {
     let standard = Paths::One("refresh_token".to_owned());
     let names: Vec<&str> = rules
@@ -80,8 +81,12 @@ pub(super) fn salvage(body: &SecretBytes, rules: &ReplyRules) -> Option<RefreshT
         .iter()
         .map(|path| path.rsplit('.').next().unwrap_or(path))
         .collect();
+    let body = trim(body.expose());
+    if !body.starts_with(b"{") && !body.starts_with(b"[") {
+        return salvage_form(body, &names);
+    }
     let mut found: Option<RefreshToken> = None;
-    let mut rest = body.expose();
+    let mut rest = body;
     while let Some((text, after)) = next_text(rest) {
         rest = after;
         let Some(value) = after.trim_ascii_start().strip_prefix(b":") else {
@@ -102,6 +107,13 @@ pub(super) fn salvage(body: &SecretBytes, rules: &ReplyRules) -> Option<RefreshT
     found
 }
 
+/// Of a form that is not whole, the last pair may be cut off.
+fn salvage_form(body: &[u8], names: &[&str]) -> Option<RefreshToken> {
+    let whole = &body[..body.iter().rposition(|byte| *byte == b'&')?];
+    let form = Parsed(form(whole)?);
+    names.iter().find_map(|name| form.get(*name).cloned().and_then(sound_refresh_token))
+}
+
 /// The next complete JSON text with its quotes, and what follows it.
 fn next_text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let start = bytes.iter().position(|byte| *byte == b'"')?;
@@ -115,13 +127,8 @@ fn next_text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     }
 }
 
-/// A form, if it has the name of a token or of an error; of one that is not whole, all but its last pair.
-fn form(body: &[u8], truncated: bool) -> Option<Value> {
-    let body = match body.iter().rposition(|byte| *byte == b'&') {
-        Some(last) if truncated => &body[..last],
-        None if truncated => return None,
-        _ => body,
-    };
+/// A form, if it has the name of a token or of an error.
+fn form(body: &[u8]) -> Option<Value> {
     let pairs: Map<String, Value> = form_urlencoded::parse(body)
         .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
         .collect();

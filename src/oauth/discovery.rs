@@ -1,6 +1,5 @@
 //! Metadata of an authorization server: RFC 8414, then OpenID Connect Discovery 1.0.
 
-use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
@@ -56,18 +55,6 @@ pub async fn discover(http: &http::Client, issuer: &str, clock: &Clock) -> Resul
     Err(first_failure.unwrap_or_else(|| Error::internal("an issuer has two places for its metadata")))
 }
 
-#[derive(Deserialize)]
-#[serde(default)]
-#[derive(Default)]
-struct Document {
-    issuer: Option<String>,
-    scopes_supported: Vec<String>,
-    code_challenge_methods_supported: Vec<String>,
-    token_endpoint_auth_methods_supported: Vec<String>,
-    grant_types_supported: Vec<String>,
-    authorization_response_iss_parameter_supported: bool,
-}
-
 /// Between host and path (RFC 8414 section 3), and behind the path (OpenID Connect Discovery section 4).
 fn places(issuer: &Url) -> [Url; 2] {
     let path = issuer.path().trim_end_matches('/').to_owned();
@@ -108,31 +95,25 @@ async fn fetch(http: &http::Client, place: &Url, issuer: &str, asked: &Url, cloc
 }
 
 fn read(document: &Value, issuer: &str, asked: &Url) -> Result<Metadata> {
-    let parsed: Document = serde_json::from_value(document.clone())
-        .map_err(|_| rejected("discovery_malformed", format!("the metadata of {} is malformed", host(asked))))?;
-    match parsed.issuer {
-        Some(own) if own == issuer => {}
-        Some(own) => {
-            let own = super::clean(&own, &[]);
-            return Err(rejected(
-                "discovery_issuer_mismatch",
-                format!("{issuer} says that its issuer is {own}, which is not the one asked (RFC 8414 section 3.3)"),
-            ));
-        }
-        None => {
-            let reason = format!("the metadata of {} names no issuer", host(asked));
-            return Err(rejected("discovery_malformed", reason));
-        }
+    let own = document.get("issuer").and_then(Value::as_str).ok_or_else(|| {
+        rejected("discovery_malformed", format!("the metadata of {} names no issuer", host(asked)))
+    })?;
+    if own != issuer {
+        let own = super::clean_label(own);
+        return Err(rejected(
+            "discovery_issuer_mismatch",
+            format!("{issuer} says that its issuer is {own}, which is not the one asked (RFC 8414 section 3.3)"),
+        ));
     }
     let mut endpoints = Endpoints { issuer: Some(issuer.to_owned()), ..Endpoints::default() };
-    let own = |name: &str| -> Option<String> {
+    let usable = |name: &str| -> Option<String> {
         let url = document.get(name)?.as_str()?;
         hosts::judge_url(url, hosts::is_loopback_literal(asked) && asked.scheme() == "http").ok()?;
         Some(url.to_owned())
     };
     for (name, _) in Endpoints::default().named() {
         if let (Some(slot), true) = (endpoints.named_mut(name), name != "issuer" && name != "metadata_url") {
-            *slot = own(name);
+            *slot = usable(name);
         }
     }
     if endpoints.token_endpoint.is_none() {
@@ -141,12 +122,20 @@ fn read(document: &Value, issuer: &str, asked: &Url) -> Result<Metadata> {
     }
     Ok(Metadata {
         endpoints,
-        scopes_supported: parsed.scopes_supported,
-        code_challenge_methods_supported: parsed.code_challenge_methods_supported,
-        token_endpoint_auth_methods_supported: parsed.token_endpoint_auth_methods_supported,
-        grant_types_supported: parsed.grant_types_supported,
-        authorization_response_iss_parameter_supported: parsed.authorization_response_iss_parameter_supported,
+        scopes_supported: texts(document, "scopes_supported"),
+        code_challenge_methods_supported: texts(document, "code_challenge_methods_supported"),
+        token_endpoint_auth_methods_supported: texts(document, "token_endpoint_auth_methods_supported"),
+        grant_types_supported: texts(document, "grant_types_supported"),
+        authorization_response_iss_parameter_supported: document
+            .get("authorization_response_iss_parameter_supported")
+            .and_then(Value::as_bool)
+            .unwrap_or(false),
     })
+}
+
+fn texts(document: &Value, name: &str) -> Vec<String> {
+    let items = document.get(name).and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 fn missing(asked: &Url, reply: &Reply, content: &Content) -> Error {

@@ -71,7 +71,7 @@ pub(super) fn error_code(whole: &Value, rules: &ReplyRules) -> Option<String> {
     let said = match &rules.error {
         // A code of success may stand at the very same place.
         Some(_) if rules.success.is_some() && !is_failure(whole, rules) => return None,
-        Some(own) => paths::first(whole, own)?.into_owned(),
+        Some(own) => paths::first(whole, own).map(std::borrow::Cow::into_owned).or_else(|| whole.get("error").cloned())?,
         None => whole.get("error")?.clone(),
     };
     match &said {

@@ -139,6 +139,10 @@ impl<'a> Values<'a> {
         hosts::judge_url(&url, self.spec.user_endpoints)
     }
 
+    pub(super) fn spec(&self) -> &'a Spec {
+        self.spec
+    }
+
     fn get(&self, name: &str) -> Option<String> {
         if name == "uuid" {
             return uuid();
@@ -165,15 +169,14 @@ pub(super) struct Draft<'a> {
     /// The parameters of the standard.
     pub(super) standard: Parameters,
     pub(super) values: Values<'a>,
-    /// The access token, where that is what is presented, and under which header.
-    pub(super) bearer: Option<Secret>,
-    pub(super) headers: Vec<(String, Secret)>,
+    /// The token to present where a token takes the place of the client's authentication.
+    pub(super) bearer: Option<&'a str>,
     pub(super) deadline: Duration,
 }
 
 impl Draft<'_> {
     /// The request, and what must not be seen of it in an error text.
-    pub(super) fn finish(mut self) -> Result<(Request, Mask)> {
+    pub(super) fn finish(self) -> Result<(Request, Mask)> {
         let rules = self.rules;
         let template = rules.url.as_deref().or(self.endpoint).ok_or_else(|| {
             Error::invalid_parameter("endpoint_missing", format!("{} has no such endpoint", self.spec.name))
@@ -181,12 +184,9 @@ impl Draft<'_> {
         let mut url = self.values.fill_url(template)?;
         let mut parameters = self.standard;
         let method = rules.authentication.unwrap_or(self.authentication);
-        let authorization = authenticate(method, &self.client, self.bearer.as_ref(), &mut parameters)?;
-        parameters.deviate(rules, &self.values)?;
-
         let mut headers = vec![("Accept".to_owned(), Secret::from(JSON))];
-        headers.extend(authorization.map(|value| ("Authorization".to_owned(), value)));
-        headers.append(&mut self.headers);
+        authenticate(method, &self.client, self.bearer, &self.values, &mut parameters, &mut headers)?;
+        parameters.deviate(rules, &self.values)?;
         for (name, template) in &rules.headers {
             if let Some(value) = self.values.fill(template)? {
                 headers.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
@@ -261,19 +261,12 @@ impl Mask {
             .filter(|(name, _)| name.eq_ignore_ascii_case("authorization"))
             .filter_map(|(_, value)| value.expose().split_once(' '))
             .map(|(_, credentials)| Secret::from(credentials));
-        let mut secrets: Vec<Secret> = sent
-            .map(|(_, value)| value.clone())
-            .chain(known.map(|(_, value)| value.clone()))
-            .chain(credentials)
-            .collect();
-        for index in 0..secrets.len() {
-            let encoded: String =
-                form_urlencoded::byte_serialize(secrets[index].expose().as_bytes()).collect();
-            secrets.push(encoded.into());
-        }
-        // The longest first: a short one may be part of it.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
-        Self(secrets)
+        Self(
+            sent.map(|(_, value)| value.clone())
+                .chain(known.map(|(_, value)| value.clone()))
+                .chain(credentials)
+                .collect(),
+        )
     }
 }
 

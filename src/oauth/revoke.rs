@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::{self, Method, Reply};
 use crate::provider::{RevocationKind, RevocationRules, Spec};
-use crate::secret::{AccessToken, RefreshToken, Secret};
+use crate::secret::{AccessToken, RefreshToken};
 
 /// The token that is ended.
 #[derive(Clone, Copy, Debug)]
@@ -91,8 +91,7 @@ pub async fn revoke(
         method: Method::POST,
         standard,
         values,
-        bearer: Some(Secret::from(token.expose())),
-        headers: Vec::new(),
+        bearer: Some(token.expose()),
         deadline: LOOKUP_DEADLINE,
     };
     let (request, mask) = draft.finish().map_err(|error| error.of_provider(&spec.id))?;

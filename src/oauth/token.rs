@@ -96,6 +96,9 @@ pub async fn refresh(
     let Some(rules) = &spec.refresh else {
         return Outcome::not_sent(format!("{} gives no refresh tokens", spec.name));
     };
+    if refresh.refresh_token.is_none() && !rules.uses_access_token {
+        return Outcome::not_sent("there is no refresh token".to_owned());
+    }
     let scopes = refresh_scopes(spec, &refresh);
     let mut standard = Parameters::default();
     standard.set("grant_type", "refresh_token");
@@ -188,7 +191,6 @@ impl Ask<'_> {
             standard: self.standard,
             values: self.values,
             bearer: None,
-            headers: Vec::new(),
             deadline: TOKEN_DEADLINE,
         };
         let (request, mask): (http::Request, Mask) = match draft.finish() {

@@ -1,9 +1,14 @@
 //! Text that a server wrote, made fit to be shown: nothing that moves a cursor, and no secret.
 
+use url::form_urlencoded;
+use zeroize::Zeroizing;
+
 /// The longest text shown, in characters.
 const SHOWN: usize = 256;
 /// What is read of a text at most, in characters: cleaning costs time by its square.
 const READ: usize = 4096;
+/// A secret shorter than this is no secret, and masking it would garble every text.
+const MASKED: usize = 4;
 /// A part of a secret this long gives it away.
 const TELLING: usize = 12;
 /// A run of token characters this long is taken for a token when it has letters and digits.
@@ -13,9 +18,16 @@ const MASK: &str = "[redacted]";
 /// `text` without control, escape and bidi characters, with `secrets` and whatever looks like one masked, cut to 256
 /// characters.
 pub fn clean(text: &str, secrets: &[&str]) -> String {
+    let mut spellings: Zeroizing<Vec<String>> = Zeroizing::new(Vec::new());
+    for secret in secrets.iter().filter(|secret| secret.len() >= MASKED) {
+        spellings.push((*secret).to_owned());
+        spellings.push(form_urlencoded::byte_serialize(secret.as_bytes()).collect());
+    }
+    // The longest first: a short one may be part of it.
+    spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
     let mut cleaned = visible(text);
-    for secret in secrets.iter().filter(|secret| secret.len() >= 4) {
-        cleaned = cleaned.replace(secret, MASK);
+    for spelling in spellings.iter() {
+        cleaned = cleaned.replace(spelling, MASK);
     }
     shorten(&mask_runs(&cleaned, secrets))
 }
