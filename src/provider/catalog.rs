@@ -1,1 +1,582 @@
-//! To be written.
+//! Finds providers: the built-in files, parsed when asked for, and the files of the user's folders.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::file::{Document, Mistake, check_names, extend, flatten, without_nulls};
+use super::parameters::{Parameter, adopt, fill, whole};
+use super::spec::{self, GrantFile};
+use super::{Overrides, Setup, Spec, scope};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::GrantType;
+
+/// What an id has to look like: it becomes part of file names, commands and secret names.
+pub const ID_PATTERN: &str = "[a-z][a-z0-9_]{1,63}";
+
+/// The grant types in the order in which they are listed and preferred.
+const GRANT_TYPES: [GrantType; 2] = [GrantType::AuthorizationCode, GrantType::ClientCredentials];
+
+/// A built-in file. Id and aliases stand here too, so that listing them parses nothing.
+struct Builtin {
+    id: &'static str,
+    aliases: &'static [&'static str],
+    text: &'static str,
+}
+
+macro_rules! builtin {
+    ($($id:literal $aliases:expr),* $(,)?) => {
+        [$(Builtin { id: $id, aliases: &$aliases, text: include_str!(concat!("catalog/", $id, ".yaml")) }),*]
+    };
+}
+
+/// Sorted by id.
+static BUILTIN: &[Builtin] = &builtin![
+    "github" [],
+    "google" [],
+    "google_calendar" [],
+    "google_drive" [],
+    "google_gmail" ["gmail"],
+    "microsoft_entra" ["entra_id"],
+    "microsoft_graph" ["microsoft", "microsoft_app", "microsoft_tenant"],
+    "microsoft_teams" [],
+    "slack" [],
+    "slack_bot" [],
+];
+
+/// All providers known here: the built-in ones and those of the user's folders.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    /// The user's files by id.
+    files: BTreeMap<String, UserFile>,
+    /// The user's aliases: to an id.
+    aliases: BTreeMap<String, String>,
+    parsed: Mutex<BTreeMap<String, Arc<Provider>>>,
+}
+
+#[derive(Debug)]
+struct UserFile {
+    path: PathBuf,
+    value: Value,
+}
+
+impl Catalog {
+    /// The built-in providers. Nothing is parsed yet.
+    pub fn builtin() -> Self {
+        Self::default()
+    }
+
+    /// The built-in providers and the `*.yaml` and `*.yml` files in `folders`, which may extend built-in ones but never
+    /// take their id or alias.
+    ///
+    /// # Errors
+    /// `InvalidParameter`: a folder or file can't be read, is no YAML map with an `id`, or takes an id that is taken.
+    /// Mistakes inside a file are reported by [`find`](Self::find), for that provider alone.
+    pub fn with_folders(folders: &[PathBuf]) -> Result<Self> {
+        let mut catalog = Self::builtin();
+        for folder in folders {
+            for path in yaml_files(folder)? {
+                catalog.add(&path)?;
+            }
+        }
+        Ok(catalog)
+    }
+
+    /// The provider of that id or alias.
+    ///
+    /// # Errors
+    /// `UnknownProvider`, with the nearest names; `InvalidParameter` when the user's file of that id is wrong.
+    pub fn find(&self, id_or_alias: &str) -> Result<Arc<Provider>> {
+        let Some(id) = self.id(id_or_alias) else {
+            return Err(self.unknown(id_or_alias));
+        };
+        if let Some(provider) = self.parsed().get(id) {
+            return Ok(Arc::clone(provider));
+        }
+        let provider = Provider::parse(&self.merged(id, &mut BTreeSet::new())?)
+            .map(Arc::new)
+            .map_err(|mistake| self.broken(id, &mistake))?;
+        self.parsed().insert(id.to_owned(), Arc::clone(&provider));
+        Ok(provider)
+    }
+
+    /// The ids of all providers, sorted. Parses nothing.
+    pub fn ids(&self) -> Vec<&str> {
+        let mut ids: Vec<&str> = BUILTIN.iter().map(|file| file.id).collect();
+        ids.extend(self.files.keys().map(String::as_str));
+        ids.sort_unstable();
+        ids
+    }
+
+    /// All providers, sorted by id. Parses every file.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub fn all(&self) -> Result<Vec<Arc<Provider>>> {
+        self.ids().into_iter().map(|id| self.find(id)).collect()
+    }
+
+    /// The id behind an id or alias.
+    fn id<'a>(&'a self, id_or_alias: &str) -> Option<&'a str> {
+        let builtin = BUILTIN
+            .iter()
+            .find(|file| file.id == id_or_alias || file.aliases.contains(&id_or_alias));
+        builtin.map(|file| file.id).or_else(|| {
+            let id = self
+                .aliases
+                .get(id_or_alias)
+                .map_or(id_or_alias, String::as_str);
+            self.files.get_key_value(id).map(|(id, _)| id.as_str())
+        })
+    }
+
+    /// The file of `id` over those it extends. `children` are the ids on the way here: none may come back.
+    pub(super) fn merged(&self, id: &str, children: &mut BTreeSet<String>) -> Result<Value> {
+        let value = match self.files.get(id) {
+            Some(file) => file.value.clone(),
+            None => builtin_value(id)?,
+        };
+        self.extended(id, value, children)
+    }
+
+    /// `value`, the file of `id`, over the files that it extends.
+    pub(super) fn extended(
+        &self,
+        id: &str,
+        value: Value,
+        children: &mut BTreeSet<String>,
+    ) -> Result<Value> {
+        let Some(parent) = value.get("extends").and_then(Value::as_str) else {
+            return Ok(value);
+        };
+        children.insert(id.to_owned());
+        if children.contains(parent) {
+            return Err(Error::invalid_parameter(
+                "invalid_provider_file",
+                format!("{id} extends {parent}, which extends it in turn"),
+            )
+            .of_provider(id));
+        }
+        let known = self.files.contains_key(parent) || BUILTIN.iter().any(|file| file.id == parent);
+        if !known {
+            return Err(self.unknown(parent).of_provider(id));
+        }
+        Ok(extend(&self.merged(parent, children)?, &value))
+    }
+
+    fn add(&mut self, path: &Path) -> Result<()> {
+        let invalid = |reason: String| invalid_file(path, &reason);
+        let refused = |reason: String| Err(invalid(reason));
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| invalid(format!("it cannot be read: {error}")))?;
+        let value = Document::parse(&text)
+            .map_err(|error| {
+                invalid(format!(
+                    "line {}, column {}: {}",
+                    error.at.line, error.at.column, error.message
+                ))
+            })?
+            .value();
+        let Some(id) = value.get("id").and_then(Value::as_str).map(str::to_owned) else {
+            return refused("it has no `id`".into());
+        };
+        let aliases: Vec<String> = value
+            .get("aliases")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|alias| alias.as_str().map(str::to_owned))
+            .collect();
+        for name in std::iter::once(&id).chain(&aliases) {
+            if !is_id(name) {
+                return refused(format!(
+                    "`{}` is no id: it has to match {ID_PATTERN}",
+                    name.escape_debug()
+                ));
+            }
+            if let Some(owner) = self.id(name) {
+                return refused(format!(
+                    "`{name}` is taken by the provider {owner}; `extends: {owner}` with an id of its own is the way to change it"
+                ));
+            }
+        }
+        self.aliases
+            .extend(aliases.into_iter().map(|alias| (alias, id.clone())));
+        self.files.insert(
+            id,
+            UserFile {
+                path: path.to_owned(),
+                value,
+            },
+        );
+        Ok(())
+    }
+
+    fn unknown(&self, name: &str) -> Error {
+        let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+        let aliases = BUILTIN.iter().flat_map(|file| file.aliases.iter().copied());
+        let names: Vec<&str> = self
+            .ids()
+            .into_iter()
+            .chain(aliases)
+            .chain(self.aliases.keys().map(String::as_str))
+            .collect();
+        let mut near: Vec<(f64, &str)> = names
+            .iter()
+            .map(|candidate| (strsim::jaro_winkler(&shown, candidate), *candidate))
+            .filter(|(likeness, candidate)| {
+                *likeness > 0.8 || candidate.contains(shown.as_str()) && shown.len() > 2
+            })
+            .collect();
+        near.sort_by(|(left, _), (right, _)| right.total_cmp(left));
+        let near: Vec<&str> = near.into_iter().map(|(_, name)| name).take(3).collect();
+        let error = |reason| Error::new(ErrorKind::UnknownProvider, "unknown_provider", reason);
+        match near.as_slice() {
+            [] => error(format!("no provider is called `{shown}`")).hint("evergrant providers"),
+            near => error(format!(
+                "no provider is called `{shown}`; near it are {}",
+                near.join(", ")
+            ))
+            .hint(format!("evergrant providers {}", near[0])),
+        }
+    }
+
+    fn broken(&self, id: &str, mistake: &Mistake) -> Error {
+        match self.files.get(id) {
+            Some(file) => invalid_file(
+                &file.path,
+                &format!("{}: {}", mistake.path.join("."), mistake.message),
+            )
+            .of_provider(id),
+            None => Error::internal(format!(
+                "the built-in file of {id} is broken at {}: {}",
+                mistake.path.join("."),
+                mistake.message
+            )),
+        }
+    }
+
+    fn parsed(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Provider>>> {
+        self.parsed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A provider that is known only by the endpoints or the issuer that the user names. Any scope may be asked for, PKCE is
+/// sent, whether refresh tokens rotate is not known, and tokens go to no host but those of `api_hosts`.
+///
+/// # Errors
+/// `InvalidParameter` when `id` does not match [`ID_PATTERN`].
+pub fn custom(id: &str) -> Result<Arc<Provider>> {
+    if !is_id(id) {
+        let shown: String = id.chars().filter(|c| !c.is_control()).take(64).collect();
+        return Err(Error::invalid_parameter(
+            "invalid_provider_id",
+            format!("`{shown}` cannot be a provider's id: it has to match {ID_PATTERN}"),
+        ));
+    }
+    let value = json!({
+        "id": id,
+        "name": id,
+        "category": "other",
+        "summary": "A provider that you added by its endpoints.",
+        "client": {"authentication": ["client_secret_basic", "client_secret_post", "none"]},
+        "scopes": {"allowed": [scope::ANY_SCOPE]},
+        "grants": {"authorization_code": {"refresh": {}}, "client_credentials": {}},
+    });
+    Provider::parse(&value).map(Arc::new).map_err(|mistake| {
+        Error::internal(format!(
+            "the custom provider is broken: {}",
+            mistake.message
+        ))
+    })
+}
+
+/// A provider, read from its file and those it extends. Data only.
+#[derive(Debug)]
+pub struct Provider {
+    /// Its id.
+    pub id: String,
+    /// Other names that find it.
+    pub aliases: Vec<String>,
+    /// Its name, for people.
+    pub name: String,
+    /// What kind of service it is.
+    pub category: String,
+    /// `legacy`, `partner` or `beta`; `None`: active.
+    pub status: Option<String>,
+    /// What it gives access to, in one sentence.
+    pub summary: String,
+    /// Pages of the vendor, by what they are for: `api`, `setup`, `troubleshooting`.
+    pub links: BTreeMap<String, String>,
+    /// The provider whose client it may use.
+    pub extends: Option<String>,
+    /// The vendor's pages that the file rests on.
+    pub sources: Vec<String>,
+    grants: BTreeMap<GrantType, GrantFile>,
+}
+
+impl Provider {
+    /// The grant types it has, `authorization_code` first.
+    pub fn grant_types(&self) -> Vec<GrantType> {
+        GRANT_TYPES
+            .into_iter()
+            .filter(|grant_type| self.grants.contains_key(grant_type))
+            .collect()
+    }
+
+    /// What the user fills in; empty when it does not have the grant type.
+    pub fn parameters(&self, grant_type: GrantType) -> BTreeMap<String, Parameter> {
+        self.grants
+            .get(&grant_type)
+            .map(|grant| grant.parameters.clone())
+            .unwrap_or_default()
+    }
+
+    /// The scopes that are always asked for, with parameters at their defaults.
+    pub fn base_scopes(&self, grant_type: GrantType) -> Vec<String> {
+        self.with_defaults(grant_type, |grant| &grant.scopes.base)
+    }
+
+    /// Scopes worth asking for, each with its meaning in one sentence.
+    pub fn suggested_scopes(&self, grant_type: GrantType) -> BTreeMap<String, String> {
+        self.grants
+            .get(&grant_type)
+            .map(|grant| grant.scopes.suggested.clone())
+            .unwrap_or_default()
+    }
+
+    /// How to register an application.
+    pub fn setup(&self, grant_type: GrantType) -> Setup {
+        self.grants
+            .get(&grant_type)
+            .map(|grant| grant.setup.clone())
+            .unwrap_or_default()
+    }
+
+    /// The hosts that may get its tokens, with parameters at their defaults.
+    pub fn api_hosts(&self) -> Vec<String> {
+        self.grant_types()
+            .first()
+            .map(|grant_type| self.with_defaults(*grant_type, |grant| &grant.api.hosts))
+            .unwrap_or_default()
+    }
+
+    /// All that `evergrant.provider(id)` shows. What depends on the grant type is a map by grant type.
+    pub fn to_value(&self) -> Value {
+        let per_grant = |of: &dyn Fn(GrantType) -> Value| -> Value {
+            let entries = self
+                .grant_types()
+                .into_iter()
+                .map(|grant_type| (grant_type.to_string(), of(grant_type)));
+            Value::Object(entries.collect())
+        };
+        json!({
+            "id": self.id,
+            "aliases": self.aliases,
+            "name": self.name,
+            "category": self.category,
+            "status": self.status,
+            "summary": self.summary,
+            "links": self.links,
+            "extends": self.extends,
+            "sources": self.sources,
+            "grant_types": self.grant_types(),
+            "parameters": per_grant(&|grant_type| json!(self.parameters(grant_type))),
+            "base_scopes": per_grant(&|grant_type| json!(self.base_scopes(grant_type))),
+            "suggested_scopes": per_grant(&|grant_type| json!(self.suggested_scopes(grant_type))),
+            "setup": per_grant(&|grant_type| json!(self.setup(grant_type))),
+            "api_hosts": self.api_hosts(),
+        })
+    }
+
+    /// All that the protocol needs for one grant type, as configured.
+    ///
+    /// # Errors
+    /// `InvalidParameter`: no such grant type, an unknown, wrong or missing parameter, an unsafe or missing endpoint, a
+    /// client authentication that is not there yet, an override that safety rests on.
+    pub fn spec(&self, grant_type: GrantType, overrides: &Overrides) -> Result<Spec> {
+        self.spec_with_kept(grant_type, overrides, &BTreeMap::new())
+    }
+
+    /// As [`spec`](Self::spec), with the values that a sign-in kept. A kept value replaces the parameter of its name if
+    /// it fits that, and is ignored otherwise; what the file does not keep is ignored too.
+    ///
+    /// # Errors
+    /// As [`spec`](Self::spec).
+    pub fn spec_with_kept(
+        &self,
+        grant_type: GrantType,
+        overrides: &Overrides,
+        kept: &BTreeMap<String, String>,
+    ) -> Result<Spec> {
+        spec::make(self, grant_type, overrides, kept)
+    }
+
+    /// The provider of a merged file.
+    pub(super) fn parse(merged: &Value) -> std::result::Result<Self, Mistake> {
+        check_names(merged)?;
+        let head: Head = typed(&without_nulls(merged.clone()))?;
+        let mut grants = BTreeMap::new();
+        for grant_type in GRANT_TYPES {
+            if let Some(flat) = flatten(merged, grant_type.as_str()) {
+                let grant = typed(&flat).map_err(|mistake| Mistake {
+                    grant_type: Some(grant_type),
+                    ..mistake
+                })?;
+                grants.insert(grant_type, grant);
+            }
+        }
+        if grants.is_empty() {
+            return Err(Mistake {
+                grant_type: None,
+                path: vec!["grants".into()],
+                message: "missing field `grants`: authorization_code, client_credentials or both"
+                    .into(),
+            });
+        }
+        Ok(Self {
+            id: head.id,
+            aliases: head.aliases,
+            name: head.name,
+            category: head.category,
+            status: head.status,
+            summary: head.summary,
+            links: head.links,
+            extends: head.extends,
+            sources: head.sources,
+            grants,
+        })
+    }
+
+    pub(super) fn grant(&self, grant_type: GrantType) -> Result<&GrantFile> {
+        self.grants.get(&grant_type).ok_or_else(|| {
+            let has = self
+                .grant_types()
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" and ");
+            Error::invalid_parameter(
+                "grant_type_unknown",
+                format!("{} has no {grant_type} here, only {has}", self.id),
+            )
+            .of_provider(&self.id)
+            .hint(format!("evergrant providers {}", self.id))
+        })
+    }
+
+    fn with_defaults(
+        &self,
+        grant_type: GrantType,
+        templates: fn(&GrantFile) -> &Vec<String>,
+    ) -> Vec<String> {
+        let Some(grant) = self.grants.get(&grant_type) else {
+            return Vec::new();
+        };
+        let mut values = BTreeMap::new();
+        for (name, parameter) in &grant.parameters {
+            if let Some(default) = &parameter.default {
+                adopt(name, parameter, default, &mut values);
+            }
+        }
+        templates(grant)
+            .iter()
+            .map(|template| {
+                fill(template, &|name| values.get(name).cloned())
+                    .ok()
+                    .flatten()
+                    .unwrap_or_else(|| template.clone())
+            })
+            .collect()
+    }
+}
+
+/// The fields of a provider itself, of which nothing is inherited but the sections, which are read per grant.
+#[derive(Deserialize)]
+struct Head {
+    id: String,
+    name: String,
+    category: String,
+    summary: String,
+    #[serde(default)]
+    extends: Option<String>,
+    #[serde(default)]
+    aliases: Vec<String>,
+    #[serde(default)]
+    status: Option<String>,
+    #[serde(default)]
+    links: BTreeMap<String, String>,
+    #[serde(default)]
+    sources: Vec<String>,
+}
+
+/// `value` as a `T`, or the first mistake with its path.
+fn typed<T: serde::de::DeserializeOwned>(value: &Value) -> std::result::Result<T, Mistake> {
+    serde_path_to_error::deserialize(value).map_err(|error| Mistake {
+        grant_type: None,
+        path: error
+            .path()
+            .iter()
+            .filter_map(|segment| match segment {
+                serde_path_to_error::Segment::Map { key } => Some(key.clone()),
+                serde_path_to_error::Segment::Seq { index } => Some(index.to_string()),
+                _ => None,
+            })
+            .collect(),
+        message: error.inner().to_string(),
+    })
+}
+
+fn builtin_value(id: &str) -> Result<Value> {
+    let file = BUILTIN
+        .iter()
+        .find(|file| file.id == id)
+        .ok_or_else(|| Error::internal(format!("no file of {id} is built in")))?;
+    Document::parse(file.text)
+        .map(|document| document.value())
+        .map_err(|error| {
+            Error::internal(format!(
+                "the built-in file of {id} is no YAML: {}",
+                error.message
+            ))
+        })
+}
+
+/// The provider files of a folder, in the order of their names.
+fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).and_then(|entries| {
+        entries
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<std::io::Result<Vec<_>>>()
+    });
+    let mut files = entries.map_err(|error| {
+        Error::invalid_parameter(
+            "provider_folder_unreadable",
+            format!(
+                "the folder {} of EVERGRANT_PROVIDERS cannot be read: {error}",
+                folder.display()
+            ),
+        )
+    })?;
+    files.retain(|path| {
+        path.extension()
+            .is_some_and(|ending| ending == "yaml" || ending == "yml")
+    });
+    files.sort();
+    Ok(files)
+}
+
+fn invalid_file(path: &Path, reason: &str) -> Error {
+    Error::invalid_parameter(
+        "invalid_provider_file",
+        format!("{}: {reason}", path.display()),
+    )
+    .hint(format!("evergrant check-provider {}", path.display()))
+}
+
+fn is_id(text: &str) -> bool {
+    whole(ID_PATTERN).is_ok_and(|pattern| pattern.is_match(text))
+}

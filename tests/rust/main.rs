@@ -1,0 +1,4 @@
+//! The tests of the core, one binary: each topic is a module.
+#![allow(clippy::unwrap_used)]
+
+mod provider;
