@@ -13,6 +13,7 @@ use std::pin::Pin;
 use crate::clock::{Monotonic, Timestamp};
 use crate::error::Result;
 use crate::model::{ConnectionKey, GrantType, IntegrationKey};
+pub use crate::system::Owner;
 
 /// A future that a store returns. Reads of the embedded stores finish in the first poll, without a runtime.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -253,19 +254,6 @@ impl Loaded {
 /// Identifies an attempt: 128 random bits.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct AttemptId(pub [u8; 16]);
-
-/// A process, so that others can see whether it still lives.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Owner {
-    /// The boot it belongs to.
-    pub boot_id: String,
-    /// Its PID namespace.
-    pub pid_namespace: u64,
-    /// Its PID there.
-    pub pid: u32,
-    /// When it started, in clock ticks since boot: tells it from a later process of the same PID.
-    pub start_time: u64,
-}
 
 /// Lease and recorded intent of one refresh.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,0 +1,3 @@
+//! The core's tests: one binary, one module per topic.
+
+mod system;
