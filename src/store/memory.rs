@@ -1,6 +1,7 @@
 //! The store in memory, for tests and for containers that configure everything at start: it ends with its process.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::schema::KEPT_EVENTS;
@@ -18,6 +19,8 @@ use crate::system;
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     tables: Arc<Mutex<Tables>>,
+    /// Replies whose slots were dropped with them.
+    abandoned: Arc<Mutex<Vec<Orphan>>>,
 }
 
 #[derive(Default)]
@@ -282,14 +285,22 @@ impl Store for MemoryStore {
     }
 
     fn reserve(&self) -> Result<Box<dyn Slot>> {
-        Ok(Box::new(MemorySlot))
+        Ok(Box::new(MemorySlot {
+            reply: Mutex::new(None),
+            abandoned: Arc::clone(&self.abandoned),
+        }))
     }
 
-    fn orphans(&self, _: Option<&ConnectionKey>) -> Result<Vec<Orphan>> {
-        Ok(Vec::new())
+    fn orphans(&self, connection: Option<&ConnectionKey>) -> Result<Vec<Orphan>> {
+        let _entered = system::enter();
+        let mut orphans = lock(&self.abandoned).clone();
+        orphans.retain(|orphan| connection.is_none_or(|key| *key == orphan.spilled.connection));
+        Ok(orphans)
     }
 
-    fn forget_orphan(&self, _: &Orphan) -> Result<()> {
+    fn forget_orphan(&self, orphan: &Orphan) -> Result<()> {
+        let _entered = system::enter();
+        lock(&self.abandoned).retain(|other| other.spilled != orphan.spilled);
         Ok(())
     }
 
@@ -410,11 +421,16 @@ impl Connection {
     }
 }
 
-/// Keeps nothing: whatever ends the process ends the store too.
-struct MemorySlot;
+/// Survives what a slot in memory can survive: the flight that holds it.
+struct MemorySlot {
+    reply: Mutex<Option<Spilled>>,
+    abandoned: Arc<Mutex<Vec<Orphan>>>,
+}
 
 impl Slot for MemorySlot {
-    fn write(&self, _: &Spilled) -> Result<()> {
+    fn write(&self, reply: &Spilled) -> Result<()> {
+        let _entered = system::enter();
+        *lock(&self.reply) = Some(reply.clone());
         Ok(())
     }
 
@@ -423,7 +439,19 @@ impl Slot for MemorySlot {
     }
 
     fn clear(&self) -> Result<()> {
+        let _entered = system::enter();
+        *lock(&self.reply) = None;
         Ok(())
+    }
+}
+
+impl Drop for MemorySlot {
+    fn drop(&mut self) {
+        let _entered = system::enter();
+        lock(&self.abandoned).extend(lock(&self.reply).take().map(|spilled| Orphan {
+            spilled,
+            place: (PathBuf::new(), 0),
+        }));
     }
 }
 
