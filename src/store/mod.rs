@@ -13,6 +13,8 @@ use std::pin::Pin;
 use crate::clock::{Monotonic, Timestamp};
 use crate::error::Result;
 use crate::model::{ConnectionKey, GrantType, IntegrationKey};
+pub use crate::system::Owner;
+use crate::system::{self, Liveness};
 
 /// A future that a store returns. Reads of the embedded stores finish in the first poll, without a runtime.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -32,6 +34,8 @@ pub trait Store: Send + Sync {
     fn master_key_id(&self) -> StoreFuture<'_, Option<String>>;
 
     /// Adds the first data key of a workspace; answers with the one that is there when another process was faster.
+    ///
+    /// Refuses one wrapped by another master key than the store's others (`WrongKey`).
     fn add_key(&self, key: NewKey) -> StoreFuture<'_, KeyRow>;
 
     /// One integration.
@@ -46,7 +50,8 @@ pub trait Store: Send + Sync {
     /// Writes an integration if its stored revision still is `expected` (`None`: absent); `false` when it is not.
     fn put_integration(&self, row: IntegrationRow, expected: Option<u64>) -> StoreFuture<'_, bool>;
 
-    /// Removes an integration and the rows of its connections, tokens, attempts and pending sign-ins.
+    /// Removes an integration with its tokens, attempts and pending sign-ins; its connections become tombstones, and
+    /// so does one that has only an attempt: a reply under way must find another generation.
     fn delete_integration<'a>(&'a self, key: &'a IntegrationKey) -> StoreFuture<'a, ()>;
 
     /// A connection with its token of one resource and its attempt, read in one snapshot.
@@ -99,7 +104,9 @@ pub trait Store: Send + Sync {
     /// A slot for the reply of one refresh, its space taken from the disk already.
     fn reserve(&self) -> Result<Box<dyn Slot>>;
 
-    /// Replies that processes which are gone left in their slots; `None` connection: all.
+    /// Replies that were left in slots: by processes that are gone or can't be seen from here, or by a flight of this
+    /// one that dropped its slot. `None` connection: all. Whoever commits one relies on the generation, so a reply
+    /// whose owner lives after all does no harm.
     fn orphans(&self, connection: Option<&ConnectionKey>) -> Result<Vec<Orphan>>;
 
     /// Forgets an orphan: it is committed, or can never be.
@@ -254,19 +261,6 @@ impl Loaded {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct AttemptId(pub [u8; 16]);
 
-/// A process, so that others can see whether it still lives.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Owner {
-    /// The boot it belongs to.
-    pub boot_id: String,
-    /// Its PID namespace.
-    pub pid_namespace: u64,
-    /// Its PID there.
-    pub pid: u32,
-    /// When it started, in clock ticks since boot: tells it from a later process of the same PID.
-    pub start_time: u64,
-}
-
 /// Lease and recorded intent of one refresh.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Attempt {
@@ -280,6 +274,16 @@ pub struct Attempt {
     pub generation: u64,
     /// How it ended; `None` while it runs.
     pub ending: Option<Ending>,
+}
+
+impl Attempt {
+    /// Whether `claimant` has to wait for it, on a store that one host uses: an owner of another boot is gone.
+    pub fn holds_off(&self, claimant: &Claimant) -> bool {
+        self.ending.is_none()
+            && self.owner.boot_id == claimant.owner.boot_id
+            && claimant.now < self.deadline
+            && system::liveness(&self.owner) != Liveness::Dead
+    }
 }
 
 /// How an attempt ended without a commit.

@@ -2,3 +2,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod provider;
+//! The core's tests: one binary, one module per topic.
+mod store;
+mod system;
