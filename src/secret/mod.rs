@@ -11,8 +11,12 @@ use zeroize::Zeroizing;
 
 /// Text that must not be seen. Compared in constant time, wiped when dropped.
 ///
-/// It can neither be written nor read by serde, on purpose:
+/// It can neither be written nor read by serde, on purpose: only what was exposed can.
 ///
+/// ```
+/// serde_json::to_string(&_core::secret::Secret::from("hidden").expose());
+/// serde_json::from_str::<String>("\"hidden\"");
+/// ```
 /// ```compile_fail,E0277
 /// serde_json::to_string(&_core::secret::Secret::from("hidden"));
 /// ```

@@ -11,15 +11,13 @@ const LONGEST_FILE: usize = 900;
 
 #[test]
 fn no_module_imports_a_layer_that_the_design_does_not_allow() {
-    let problems = in_every("src", &["rs"], |path, text| rust::problems(path, text));
+    let problems = in_every("src", &["rs"], rust::problems);
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
 #[test]
 fn no_python_module_imports_one_that_the_design_does_not_allow() {
-    let problems = in_every("python/evergrant", &["py", "pyi"], |path, text| {
-        python::problems(path, text)
-    });
+    let problems = in_every("python/evergrant", &["py", "pyi"], python::problems);
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 

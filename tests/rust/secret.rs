@@ -1,6 +1,7 @@
 //! No secret type shows its secret, whatever formats, unwraps or wraps it, and none leaves it in freed memory.
 
 use std::fmt::{Debug, Display};
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use _core::error::Error;
@@ -36,8 +37,8 @@ fn a_panic_that_formats_a_secret_does_not_show_it() {
 
 #[test]
 fn unwrapping_an_error_that_is_a_secret_does_not_show_it() {
-    let answer: Result<(), RefreshToken> = Err(RefreshToken::from(HIDDEN));
-    let message = panic_of(|| answer.expect("a reply"));
+    let refuse = |token: &str| -> Result<(), RefreshToken> { Err(token.into()) };
+    let message = panic_of(|| refuse(HIDDEN).expect("a reply"));
     assert_eq!(message, "a reply: RefreshToken([redacted])");
 }
 
@@ -74,6 +75,43 @@ fn equal_secrets_are_equal_and_others_are_not() {
     for other in ["", "hunter2", "hunter2-hunter2-hunter3"] {
         assert!(AccessToken::from(HIDDEN) != AccessToken::from(other));
     }
+}
+
+#[test]
+fn serde_neither_writes_nor_reads_a_secret_type() {
+    macro_rules! known_to_serde {
+        ($($name:ty),*) => {[$((Probe::<$name>::WRITES, Probe::<$name>::READS)),*]};
+    }
+    assert_eq!(known_to_serde![String], [(true, true)]);
+    let known = known_to_serde![
+        Secret,
+        SecretBytes,
+        AccessToken,
+        AuthorizationCode,
+        ClientSecret,
+        IdToken,
+        PkceVerifier,
+        RefreshToken
+    ];
+    assert_eq!(known, [(false, false); 8]);
+}
+
+/// Asks the compiler: a constant of the type itself, where serde's traits allow it, hides that of a trait.
+struct Probe<T>(PhantomData<T>);
+
+trait UnknownToSerde {
+    const WRITES: bool = false;
+    const READS: bool = false;
+}
+
+impl<T> UnknownToSerde for Probe<T> {}
+
+impl<T: serde::Serialize> Probe<T> {
+    const WRITES: bool = true;
+}
+
+impl<T: serde::de::DeserializeOwned> Probe<T> {
+    const READS: bool = true;
 }
 
 #[cfg(target_os = "linux")]

@@ -80,13 +80,10 @@ pub(super) fn problems(path: &str, text: &str) -> Vec<String> {
             .split_first()
             .map(|(first, rest)| (first.as_str(), rest))
         {
-            Some(("std", rest)) => {
-                if rest.first().is_some_and(|part| part == "env") && !is_in(path, READS_ENVIRONMENT)
-                {
-                    problems.push(format!(
-                        "{path}: the environment is passed in, not read here"
-                    ));
-                }
+            Some(("std", [part, ..])) if part == "env" && !is_in(path, READS_ENVIRONMENT) => {
+                problems.push(format!(
+                    "{path}: the environment is passed in, not read here"
+                ));
             }
             Some(("crate", rest)) => match rest.first().map_or("", String::as_str) {
                 "error" => {}
@@ -149,8 +146,7 @@ fn continues_path(tokens: &[String], at: usize) -> bool {
             .map_or("", |at| tokens[at].as_str())
     };
     // `pub(crate)`, `pub(super)` and `pub(in ...)`; `&self` and `self.field` are no paths and resolve to their own layer.
-    before(1) == "::" && before(2) != "" && is_word(before(2))
-        || before(1) == "(" && before(2) == "pub"
+    before(1) == "::" && is_word(before(2)) || before(1) == "(" && before(2) == "pub"
 }
 
 /// Follows the path at the beginning of `tokens`; `prefix` is what a group stands behind. Returns the tokens it took.
