@@ -1,0 +1,383 @@
+"""Masks the live secrets of this process in what leaves it: return values, exceptions and log records.
+
+Imports nothing that a bare interpreter has not loaded; `logging` is wrapped when it is there, or as soon as it is.
+"""
+
+import sys
+
+from ._core import has_live, redact_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from importlib.machinery import ModuleSpec
+    from logging import Logger, LogRecord
+    from types import ModuleType
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
+
+MASK = "[redacted]"
+
+_PLAIN = frozenset({type(None), bool, int, float, complex})
+_CONTAINERS = (dict, list, tuple, set, frozenset)
+
+# What exceptions of the interpreter show beside `args`: OSError, SystemExit, StopIteration, ImportError, SyntaxError.
+_SHOWN_ATTRIBUTES = ("strerror", "filename", "filename2", "code", "value", "msg", "text")
+
+
+def redact(value: "T") -> "T":
+    """Return `value` with every live secret in it masked; the very same object when there is none.
+
+    Looks into `str`, `bytes`, `bytearray`, `dict` (keys too), `list`, `tuple`, `set`, `frozenset` and exceptions
+    with their chains, and into subclasses of these. Where something is masked, the container becomes a new one of its
+    built-in kind (a named tuple and the dictionaries of `collections` keep theirs), and an exception a copy.
+    Objects of other classes, dataclasses included, are left alone.
+    """
+    kind = type(value)
+    if kind is str:
+        return _text(value)  # type: ignore[arg-type, return-value]
+    if kind in _PLAIN or not has_live() or not _found(value):
+        return value
+    try:
+        return _masked(value, {})  # type: ignore[no-any-return]
+    except RecursionError:
+        return MASK  # type: ignore[return-value]
+
+
+def redact_exception(error: "BaseException") -> None:
+    """Mask the live secrets in `error`, its causes, contexts, notes and members in place, so that `raise` goes on with it.
+
+    What the interpreter keeps read-only stays: the message of an `ExceptionGroup`.
+    """
+    if not has_live() or not _found(error):
+        return
+    seen: "dict[int, BaseException]" = {}
+    pending: "list[BaseException | None]" = [error]
+    while pending:
+        one = pending.pop()
+        if one is not None and id(one) not in seen:
+            seen[id(one)] = one
+            _mask_details(one, one, {})
+            pending += (one.__cause__, one.__context__, *_members(one))
+
+
+def install_log_redaction(setting: "str | None" = None) -> None:
+    """Mask live secrets in every record that a `logging.Logger` handles from now on; again has no effect.
+
+    `setting` is the value of `EVERGRANT_LOG_REDACTION`: `0` leaves logging alone. Masked are the message with its
+    arguments, `extra` values, `exc_info` (the record gets a copy of the exception) and `stack_info`, before any filter
+    or handler sees them. If `logging` is not imported yet, it is wrapped when it is: this imports nothing.
+    """
+    if setting == "0":
+        return
+    _log.active = True
+    logging = sys.modules.get("logging")
+    if logging is not None and hasattr(logging, "Logger"):
+        _wrap(logging)
+    elif _log.finder is None:
+        _log.finder = _LoggingFinder()
+        sys.meta_path.insert(0, _log.finder)
+
+
+def uninstall_log_redaction() -> None:
+    """Give `logging` its own method back (for tests)."""
+    _log.active = False
+    if _log.finder is not None:
+        _log.finder.leave()
+    logging = sys.modules.get("logging")
+    # Whoever wrapped ours meanwhile still calls it: then it stays, and passes records on as they are.
+    if logging is not None and _log.handle is not None and logging.Logger.handle is _handle:
+        logging.Logger.handle = _log.handle
+        _log.handle = None
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+
+def _found(value: object) -> bool:
+    """Whether a live secret is anywhere in `value`. Neither depth nor cycles matter."""
+    pending = [value]
+    seen: "dict[int, object]" = {}  # keeps what it names alive, so that no id comes twice
+    while pending:
+        value = pending.pop()
+        if type(value) in _PLAIN:
+            continue
+        if isinstance(value, str):
+            text = str.__str__(value)
+            if _text(text) is not text:
+                return True
+        elif isinstance(value, (bytes, bytearray)):
+            if _bytes(value) is not value:
+                return True
+        elif isinstance(value, _CONTAINERS):
+            if id(value) not in seen:
+                seen[id(value)] = value
+                if isinstance(value, dict):
+                    pending.extend(dict.keys(value))
+                    pending.extend(dict.values(value))
+                else:
+                    pending.extend(value)
+        elif isinstance(value, BaseException) and id(value) not in seen:
+            seen[id(value)] = value
+            pending.extend(_parts(value))
+    return False
+
+
+def _masked(value: "Any", memo: "dict[int, tuple[object, Any]]") -> "Any":
+    """Return `value` masked. `memo` maps ids to what was masked and what came of it: cycles stay cycles."""
+    if isinstance(value, str):
+        text = str.__str__(value)
+        masked = _text(text)
+        return value if masked is text else masked
+    if isinstance(value, (bytes, bytearray)):
+        return _bytes(value)
+    if not isinstance(value, (*_CONTAINERS, BaseException)):
+        return value
+    if id(value) in memo:
+        return memo[id(value)][1]
+    if not _found(value):
+        return value
+    if isinstance(value, BaseException):
+        return _copy(value, memo)
+    if isinstance(value, dict):
+        pairs = _empty_like(value)
+        memo[id(value)] = value, pairs
+        for key, item in dict.items(value):
+            pairs[_masked(key, memo)] = _masked(item, memo)
+        return pairs
+    if isinstance(value, list):
+        items: "list[Any]" = []
+        memo[id(value)] = value, items
+        items.extend(_masked(item, memo) for item in value)
+        return items
+    if isinstance(value, set):
+        return {_masked(item, memo) for item in value}
+    if isinstance(value, frozenset):
+        return frozenset(_masked(item, memo) for item in value)
+    make: "Callable[[Iterable[Any]], Any]" = getattr(type(value), "_make", tuple)
+    return make(_masked(item, memo) for item in value)
+
+
+def _empty_like(value: "dict[Any, Any]") -> "dict[Any, Any]":
+    if type(value) is dict:
+        return {}
+    try:
+        copy = value.copy()
+        copy.clear()
+    except Exception:
+        return {}
+    return copy if isinstance(copy, dict) and copy is not value else {}
+
+
+def _text(text: str) -> str:
+    try:
+        return redact_text(text)
+    except UnicodeEncodeError:
+        # Lone surrogates have no UTF-8; a secret has none, so each may stand for its three bytes meanwhile.
+        whole = text.encode("utf-8", "surrogatepass").decode("latin-1")
+        masked = redact_text(whole)
+        return text if masked is whole else masked.encode("latin-1").decode("utf-8", "surrogatepass")
+
+
+def _bytes(value: "bytes | bytearray") -> "bytes | bytearray":
+    try:
+        encoding, text = "utf-8", value.decode("utf-8")
+    except UnicodeDecodeError:
+        encoding, text = "latin-1", value.decode("latin-1")
+    masked = redact_text(text)
+    if masked is text:
+        return value
+    return (bytearray if isinstance(value, bytearray) else bytes)(masked.encode(encoding))
+
+
+# --- exceptions -------------------------------------------------------------------------------------------------------
+
+
+def _members(error: "BaseException") -> "tuple[BaseException, ...]":
+    members = getattr(error, "exceptions", ())
+    return tuple(one for one in members if isinstance(one, BaseException)) if isinstance(members, tuple) else ()
+
+
+def _parts(error: "BaseException") -> "list[object]":
+    """All of an exception that may be shown: what it holds, how it reads, and the exceptions behind it."""
+    parts: "list[object]" = [error.args, getattr(error, "__dict__", None), _shown(error)]
+    parts += (getattr(error, name, None) for name in _SHOWN_ATTRIBUTES)
+    parts += (error.__cause__, error.__context__, *_members(error))
+    return parts
+
+
+def _shown(error: "BaseException") -> str:
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
+def _copy(error: "BaseException", memo: "dict[int, tuple[object, Any]]") -> "BaseException":
+    """Return a masked copy of an exception and of those behind it, made without calling its constructor."""
+    kind = type(error)
+    shown = _text(_shown(error))
+    try:
+        copy = kind.__new__(kind, *(_masked(argument, memo) for argument in error.args))
+        memo[id(error)] = error, copy
+        _mask_details(error, copy, memo)
+        faithful = _shown(copy) == shown
+    except RecursionError:
+        raise
+    except Exception:
+        faithful = False
+    if not faithful:
+        # One that reads as the original does, and that a traceback calls the same.
+        names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+        copy = type(kind.__name__, (Exception,), names)(shown)
+        memo[id(error)] = error, copy
+    copy.__cause__ = _masked(error.__cause__, memo)
+    copy.__context__ = _masked(error.__context__, memo)
+    copy.__suppress_context__ = error.__suppress_context__
+    return copy.with_traceback(error.__traceback__)
+
+
+def _mask_details(error: "BaseException", target: "BaseException", memo: "dict[int, tuple[object, Any]]") -> None:
+    """Give `target` what `error` holds, masked: arguments, attributes, notes."""
+    target.args = _masked(error.args, memo)
+    for name in (*_SHOWN_ATTRIBUTES, *getattr(error, "__dict__", ())):
+        try:
+            masked = _masked(getattr(error, name), memo)
+            # An OSError reads differently once a name of None was set.
+            if getattr(target, name, None) is not masked:
+                setattr(target, name, masked)
+        except (AttributeError, TypeError):
+            pass  # absent, or read-only
+
+
+# --- logging ----------------------------------------------------------------------------------------------------------
+
+
+class _Log:
+    """What was done to `logging`."""
+
+    active = False
+    handle: "Callable[[Logger, LogRecord], object] | None" = None
+    finder: "_LoggingFinder | None" = None
+    plain_record: "frozenset[str]" = frozenset()
+    format_exception: "Callable[[Any], str] | None" = None
+
+
+_log = _Log()
+
+
+def _wrap(logging: "Any") -> None:
+    handle = logging.Logger.handle
+    if _log.handle is not None or handle is _handle:
+        return
+    # Of the class itself: what a record factory adds is looked at as `extra` is.
+    _log.plain_record = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__)
+    _log.format_exception = logging.Formatter().formatException
+    _log.handle = handle
+    logging.Logger.handle = _handle
+
+
+def _handle(self: "Logger", record: "LogRecord") -> "object":
+    if _log.active and has_live():
+        try:
+            _mask_record(record)
+        except Exception as error:
+            # Better a line without its text than a line with a token.
+            record.msg = f"{MASK} (this record could not be checked: {type(error).__name__})"
+            record.args = record.exc_info = record.exc_text = record.stack_info = None
+    handle = _log.handle
+    return handle(self, record) if handle is not None else None
+
+
+_handle.__name__ = "handle"
+_handle.__qualname__ = "Logger.handle"
+
+
+def _mask_record(record: "LogRecord") -> None:
+    if type(record.msg) is not str:
+        record.msg = redact(record.msg)
+    if record.args:
+        record.args = redact(record.args)
+    try:
+        message = record.getMessage()
+    except Exception:
+        # The call's format does not fit its arguments: logging itself reports that, with these two.
+        record.msg = redact(record.msg)
+    else:
+        masked = _text(message)
+        if masked is not message:
+            record.msg, record.args = masked, None
+    details = record.__dict__
+    if len(details) > len(_log.plain_record):
+        for name in [name for name in details if name not in _log.plain_record]:
+            details[name] = redact(details[name])
+    if record.exc_info:
+        _mask_exc_info(record)
+    if record.exc_text:
+        record.exc_text = _text(record.exc_text)
+    if record.stack_info:
+        record.stack_info = _text(record.stack_info)
+
+
+def _mask_exc_info(record: "LogRecord") -> None:
+    info = record.exc_info
+    if not isinstance(info, tuple) or not isinstance(info[1], BaseException) or _log.format_exception is None:
+        return
+    error = redact(info[1])
+    text = _log.format_exception(info)
+    masked = _text(text)
+    if masked is not text and not record.exc_text:
+        # A line of source code with a token in it shows only here.
+        record.exc_text = masked
+    if error is not info[1]:
+        record.exc_info = (type(error), error, info[2])
+
+
+class _LoggingFinder:
+    """Stands first in `sys.meta_path` until `logging` is imported, and wraps it then."""
+
+    asking = False
+
+    def find_spec(
+        self, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
+        if name != "logging" or self.asking:
+            return None
+        self.asking = True
+        try:
+            for finder in tuple(sys.meta_path):
+                find_spec = getattr(finder, "find_spec", None)
+                spec: "ModuleSpec | None" = find_spec(name, path, target) if find_spec is not None else None
+                if spec is not None:
+                    if spec.loader is not None:
+                        spec.loader = _LoggingLoader(spec.loader, self)  # type: ignore[assignment]
+                    return spec
+            return None
+        finally:
+            self.asking = False
+
+    def leave(self) -> None:
+        _log.finder = None
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+
+
+class _LoggingLoader:
+    """Runs the real loader, puts it back in its place, and wraps what it loaded."""
+
+    def __init__(self, loader: "Any", finder: "_LoggingFinder") -> None:
+        self.loader = loader
+        self.finder = finder
+
+    def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
+        return self.loader.create_module(spec)  # type: ignore[no-any-return]
+
+    def exec_module(self, module: "ModuleType") -> None:
+        module.__loader__ = self.loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self.loader
+        self.loader.exec_module(module)
+        self.finder.leave()
+        if _log.active:
+            _wrap(module)
