@@ -9,18 +9,22 @@ from ._core import has_live, redact_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from importlib.machinery import ModuleSpec
     from logging import Logger, LogRecord
     from types import ModuleType
     from typing import Any, TypeVar
 
     T = TypeVar("T")
+    U = TypeVar("U")
 
 MASK = "[redacted]"
 
 _PLAIN = frozenset({type(None), bool, int, float, complex})
 _CONTAINERS = (dict, list, tuple, set, frozenset)
+
+# Below this many levels a part with a secret in it is masked whole: the interpreter's stack is no deeper than that.
+_DEEPEST = 100
 
 # What exceptions of the interpreter show beside `args`: OSError, SystemExit, StopIteration, ImportError, SyntaxError.
 _SHOWN_ATTRIBUTES = ("strerror", "filename", "filename2", "code", "value", "msg", "text")
@@ -40,26 +44,28 @@ def redact(value: "T") -> "T":
     if kind in _PLAIN or not has_live() or not _found(value):
         return value
     try:
-        return _masked(value, {})  # type: ignore[no-any-return]
+        return _Masking().mask(value)  # type: ignore[no-any-return]
     except RecursionError:
         return MASK  # type: ignore[return-value]
 
 
-def redact_exception(error: "BaseException") -> None:
-    """Mask the live secrets in `error`, its causes, contexts, notes and members in place, so that `raise` goes on with it.
+def redact_exception(error: "BaseException") -> "BaseException":
+    """Mask the live secrets in `error` and in its causes, contexts, notes and members; return what to raise on.
 
-    What the interpreter keeps read-only stays: the message of an `ExceptionGroup`.
+    That is `error` itself, masked in place, so that its class, identity and traceback stay. Only where the interpreter
+    keeps a secret read-only (the message of an `ExceptionGroup`) it is a masked copy.
     """
     if not has_live() or not _found(error):
-        return
-    seen: "dict[int, BaseException]" = {}
-    pending: "list[BaseException | None]" = [error]
+        return error
+    seen: dict[int, BaseException] = {}
+    pending: list[BaseException | None] = [error]
     while pending:
         one = pending.pop()
         if one is not None and id(one) not in seen:
             seen[id(one)] = one
-            _mask_details(one, one, {})
+            _mask_in_place(one)
             pending += (one.__cause__, one.__context__, *_members(one))
+    return redact(error)
 
 
 def install_log_redaction(setting: "str | None" = None) -> None:
@@ -98,7 +104,7 @@ def uninstall_log_redaction() -> None:
 def _found(value: object) -> bool:
     """Whether a live secret is anywhere in `value`. Neither depth nor cycles matter."""
     pending = [value]
-    seen: "dict[int, object]" = {}  # keeps what it names alive, so that no id comes twice
+    seen: dict[int, object] = {}  # keeps what it names alive, so that no id comes twice
     while pending:
         value = pending.pop()
         if type(value) in _PLAIN:
@@ -124,39 +130,93 @@ def _found(value: object) -> bool:
     return False
 
 
-def _masked(value: "Any", memo: "dict[int, tuple[object, Any]]") -> "Any":
-    """Return `value` masked. `memo` maps ids to what was masked and what came of it: cycles stay cycles."""
-    if isinstance(value, str):
-        text = str.__str__(value)
-        masked = _text(text)
-        return value if masked is text else masked
-    if isinstance(value, (bytes, bytearray)):
-        return _bytes(value)
-    if not isinstance(value, (*_CONTAINERS, BaseException)):
-        return value
-    if id(value) in memo:
-        return memo[id(value)][1]
-    if not _found(value):
-        return value
-    if isinstance(value, BaseException):
-        return _copy(value, memo)
-    if isinstance(value, dict):
-        pairs = _empty_like(value)
-        memo[id(value)] = value, pairs
-        for key, item in dict.items(value):
-            pairs[_masked(key, memo)] = _masked(item, memo)
-        return pairs
-    if isinstance(value, list):
-        items: "list[Any]" = []
-        memo[id(value)] = value, items
-        items.extend(_masked(item, memo) for item in value)
-        return items
-    if isinstance(value, set):
-        return {_masked(item, memo) for item in value}
-    if isinstance(value, frozenset):
-        return frozenset(_masked(item, memo) for item in value)
-    make: "Callable[[Iterable[Any]], Any]" = getattr(type(value), "_make", tuple)
-    return make(_masked(item, memo) for item in value)
+class _Masking:
+    """One walk that copies what holds a secret, so that two places that share a part share its copy."""
+
+    __slots__ = ("copies", "depth")
+
+    def __init__(self) -> None:
+        # By id: what was copied (kept alive, so that no id comes twice), and its copy.
+        self.copies: dict[int, tuple[object, Any]] = {}
+        self.depth = 0
+
+    def mask(self, value: "Any") -> "Any":
+        if isinstance(value, str):
+            text = str.__str__(value)
+            masked = _text(text)
+            return value if masked is text else masked
+        if isinstance(value, (bytes, bytearray)):
+            return _bytes(value)
+        if not isinstance(value, (*_CONTAINERS, BaseException)):
+            return value
+        if id(value) in self.copies:
+            return self.copies[id(value)][1]
+        if not _found(value):
+            return value
+        if self.depth == _DEEPEST:
+            return MASK
+        self.depth += 1
+        try:
+            return self.exception(value) if isinstance(value, BaseException) else self.container(value)
+        finally:
+            self.depth -= 1
+
+    def keep(self, value: object, copy: "U") -> "U":
+        self.copies[id(value)] = value, copy
+        return copy
+
+    def container(self, value: "Any") -> "Any":
+        if isinstance(value, dict):
+            pairs = self.keep(value, _empty_like(value))
+            for key, item in dict.items(value):
+                pairs[self.mask(key)] = self.mask(item)
+            return pairs
+        if isinstance(value, list):
+            items: list[Any] = self.keep(value, [])
+            items.extend(self.mask(item) for item in value)
+            return items
+        parts = [self.mask(item) for item in value]
+        if isinstance(value, (set, frozenset)):
+            return (set if isinstance(value, set) else frozenset)(parts)
+        return getattr(type(value), "_make", tuple)(parts)
+
+    def exception(self, error: "BaseException") -> "BaseException":
+        """Return a copy of `error` and of those behind it, made without calling its constructor."""
+        kind = type(error)
+        shown = _text(_shown(error))
+        copy: BaseException | None = None
+        for made in (lambda: kind, lambda: _reading_as(shown, kind)):
+            try:
+                copy = self.keep(error, kind.__new__(made(), *self.mask(error.args)))
+                self.details(error, copy)
+                if _shown(copy) == shown:
+                    break
+            except RecursionError:
+                raise
+            except Exception:
+                copy = None
+        if copy is None or _shown(copy) != shown:
+            copy = self.keep(error, _reading_as(shown, Exception, kind)())
+        copy.__cause__ = self.behind(error.__cause__)
+        copy.__context__ = self.behind(error.__context__)
+        copy.__suppress_context__ = error.__suppress_context__
+        return copy.with_traceback(error.__traceback__)
+
+    def behind(self, error: "BaseException | None") -> "BaseException | None":
+        masked = self.mask(error)
+        return masked if isinstance(masked, BaseException) else None
+
+    def details(self, error: "BaseException", target: "BaseException") -> None:
+        """Give `target`, which may be `error` itself, what `error` holds: arguments, attributes, notes."""
+        target.args = self.mask(error.args)
+        for name in (*_SHOWN_ATTRIBUTES, *getattr(error, "__dict__", ())):
+            try:
+                masked = self.mask(getattr(error, name))
+                # An OSError reads differently once a name of None was set.
+                if getattr(target, name, None) is not masked:
+                    setattr(target, name, masked)
+            except (AttributeError, TypeError):
+                pass  # absent, or read-only
 
 
 def _empty_like(value: "dict[Any, Any]") -> "dict[Any, Any]":
@@ -201,10 +261,35 @@ def _members(error: "BaseException") -> "tuple[BaseException, ...]":
 
 def _parts(error: "BaseException") -> "list[object]":
     """All of an exception that may be shown: what it holds, how it reads, and the exceptions behind it."""
-    parts: "list[object]" = [error.args, getattr(error, "__dict__", None), _shown(error)]
+    parts: list[object] = [error.args, getattr(error, "__dict__", None), _shown(error)]
     parts += (getattr(error, name, None) for name in _SHOWN_ATTRIBUTES)
     parts += (error.__cause__, error.__context__, *_members(error))
     return parts
+
+
+def _mask_in_place(error: "BaseException") -> None:
+    _Masking().details(error, error)
+    shown = _shown(error)
+    masked = _text(shown)
+    # A group keeps its message, gives it to the groups that `except*` makes of it, and is better copied.
+    if masked is not shown and not _members(error):
+        # Its class makes the text of something that is not looked into.
+        try:
+            error.__class__ = _reading_as(masked, type(error))
+        except TypeError:
+            pass  # a class of the interpreter, or one that allows no subclass
+
+
+def _reading_as(shown: str, base: "type[BaseException]", named: "type[BaseException] | None" = None) -> "Any":
+    """Return a subclass of `base` whose instances read as `shown`, and which a traceback calls as it calls `named`."""
+    named = named or base
+    names = {
+        "__module__": named.__module__,
+        "__qualname__": named.__qualname__,
+        "__slots__": (),
+        "__str__": lambda self: shown,
+    }
+    return type(named.__name__, (base,), names)
 
 
 def _shown(error: "BaseException") -> str:
@@ -212,43 +297,6 @@ def _shown(error: "BaseException") -> str:
         return str(error)
     except Exception:
         return ""
-
-
-def _copy(error: "BaseException", memo: "dict[int, tuple[object, Any]]") -> "BaseException":
-    """Return a masked copy of an exception and of those behind it, made without calling its constructor."""
-    kind = type(error)
-    shown = _text(_shown(error))
-    try:
-        copy = kind.__new__(kind, *(_masked(argument, memo) for argument in error.args))
-        memo[id(error)] = error, copy
-        _mask_details(error, copy, memo)
-        faithful = _shown(copy) == shown
-    except RecursionError:
-        raise
-    except Exception:
-        faithful = False
-    if not faithful:
-        # One that reads as the original does, and that a traceback calls the same.
-        names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
-        copy = type(kind.__name__, (Exception,), names)(shown)
-        memo[id(error)] = error, copy
-    copy.__cause__ = _masked(error.__cause__, memo)
-    copy.__context__ = _masked(error.__context__, memo)
-    copy.__suppress_context__ = error.__suppress_context__
-    return copy.with_traceback(error.__traceback__)
-
-
-def _mask_details(error: "BaseException", target: "BaseException", memo: "dict[int, tuple[object, Any]]") -> None:
-    """Give `target` what `error` holds, masked: arguments, attributes, notes."""
-    target.args = _masked(error.args, memo)
-    for name in (*_SHOWN_ATTRIBUTES, *getattr(error, "__dict__", ())):
-        try:
-            masked = _masked(getattr(error, name), memo)
-            # An OSError reads differently once a name of None was set.
-            if getattr(target, name, None) is not masked:
-                setattr(target, name, masked)
-        except (AttributeError, TypeError):
-            pass  # absent, or read-only
 
 
 # --- logging ----------------------------------------------------------------------------------------------------------
@@ -348,7 +396,7 @@ class _LoggingFinder:
         try:
             for finder in tuple(sys.meta_path):
                 find_spec = getattr(finder, "find_spec", None)
-                spec: "ModuleSpec | None" = find_spec(name, path, target) if find_spec is not None else None
+                spec: ModuleSpec | None = find_spec(name, path, target) if find_spec is not None else None
                 if spec is not None:
                     if spec.loader is not None:
                         spec.loader = _LoggingLoader(spec.loader, self)  # type: ignore[assignment]

@@ -162,11 +162,41 @@ class TestValues:
             value = [value]
         assert redact(value) is value
 
-    def test_a_secret_too_deep_to_be_masked_apart_takes_the_whole_value_with_it(self, redact):
+    def test_a_part_that_is_too_deep_and_holds_a_secret_is_masked_whole(self, redact):
         value = TOKEN
         for _ in range(100_000):
             value = [value]
-        assert redact(value) == MASK
+        answer = redact(value)
+        for _ in range(100):
+            (answer,) = answer
+        assert answer == MASK
+
+    def test_a_value_that_two_places_share_is_one_value_still(self, redact):
+        shared = [TOKEN]
+        answer = redact({"a": shared, "b": (shared,)})
+        assert answer["a"] is answer["b"][0]
+
+    def test_where_the_stack_is_nearly_used_up_a_secret_takes_the_whole_value_with_it(self, redact):
+        value = [[[[[[[[TOKEN]]]]]]]]
+        answers = []
+
+        def descend():
+            try:
+                descend()
+            except RecursionError:
+                pass
+            answers.append(attempt())
+
+        def attempt():
+            try:
+                return redact(value)
+            except RecursionError:
+                return None
+
+        descend()
+        assert MASK in answers
+        assert [[[[[[[[MASK]]]]]]]] in answers
+        assert all(answer in (None, MASK, [[[[[[[[MASK]]]]]]]]) for answer in answers)
 
     def test_objects_of_other_classes_are_left_alone(self, redact):
         holder = types.SimpleNamespace(token=TOKEN)
@@ -207,6 +237,11 @@ class Opaque(Exception):
         return self.holder.token
 
 
+class Sealed(Opaque):
+    def __init_subclass__(cls):
+        raise TypeError("no subclass")
+
+
 def text_of(error):
     return "".join(traceback.format_exception(type(error), error, error.__traceback__))
 
@@ -216,7 +251,7 @@ class TestExceptions:
         error = raised(Custom(TOKEN, url=f"https://a/?t={TOKEN}"), KeyError(TOKEN))
         error.__notes__ = [TOKEN]
         custom = error.__cause__
-        module.redact_exception(error)
+        assert module.redact_exception(error) is error
         assert error.__cause__ is custom
         assert custom.args == (MASK,)
         assert custom.url == f"https://a/?t={MASK}"
@@ -227,7 +262,7 @@ class TestExceptions:
     def test_an_exception_without_a_secret_keeps_its_very_arguments(self, module):
         argument = ["clean"]
         error = ValueError(argument)
-        module.redact_exception(error)
+        assert module.redact_exception(error) is error
         assert error.args[0] is argument
 
     def test_a_chain_that_is_a_cycle_ends(self, module):
@@ -265,11 +300,31 @@ class TestExceptions:
         assert copy.__cause__.args == (MASK,)
         assert error.__cause__.args == (TOKEN,)
 
-    def test_an_exception_that_cannot_be_copied_is_replaced_by_one_of_its_name(self, redact):
-        copy = redact(Opaque(types.SimpleNamespace(token=TOKEN)))
+    def test_one_that_reads_from_what_is_not_looked_into_still_reads_masked_and_is_still_caught(self, module):
+        error = Opaque(types.SimpleNamespace(token=TOKEN))
+        copy = module.redact(error)
+        assert (str(copy), str(error)) == (MASK, TOKEN)
+        assert module.redact_exception(error) is error
+        assert str(error) == MASK
+        for one in (copy, error):
+            assert isinstance(one, Opaque)
+            assert type(one).__qualname__ == "Opaque"
+            assert TOKEN not in text_of(one)
+
+    def test_one_that_can_neither_be_copied_nor_extended_is_replaced_by_one_of_its_name(self, redact):
+        copy = redact(Sealed(types.SimpleNamespace(token=TOKEN)))
         assert str(copy) == MASK
-        assert type(copy).__qualname__ == "Opaque"
-        assert not isinstance(copy, Opaque)
+        assert type(copy).__qualname__ == "Sealed"
+        assert not isinstance(copy, Sealed)
+
+    def test_a_chain_that_is_too_deep_is_cut_in_a_copy_and_masked_in_place(self, module):
+        first = last = ValueError("clean")
+        for _ in range(2000):
+            last.__context__ = ValueError(TOKEN)
+            last = last.__context__
+        assert TOKEN not in text_of(module.redact(first))
+        module.redact_exception(first)
+        assert last.args == (MASK,)
 
     @pytest.mark.skipif(sys.version_info < (3, 11), reason="groups came with 3.11")
     def test_the_members_of_a_group_are_masked(self, module):
@@ -282,8 +337,13 @@ class TestExceptions:
         assert TOKEN not in text_of(group)
 
     @pytest.mark.skipif(sys.version_info < (3, 11), reason="groups came with 3.11")
-    def test_the_message_of_a_group_is_masked_in_a_copy(self, redact):
-        assert str(redact(ExceptionGroup(TOKEN, [ValueError("a")]))) == f"{MASK} (1 sub-exception)"  # noqa: F821
+    def test_the_message_of_a_group_is_masked_in_a_copy(self, module):
+        group = ExceptionGroup(TOKEN, [ValueError("a")])  # noqa: F821
+        for masked in (module.redact(group), module.redact_exception(group)):
+            assert str(masked) == f"{MASK} (1 sub-exception)"
+            assert masked.message == MASK
+            assert type(masked) is type(group) is ExceptionGroup  # noqa: F821
+            assert masked.__traceback__ is group.__traceback__
 
 
 @pytest.fixture
@@ -355,10 +415,11 @@ class TestLogging:
     def test_an_exception_is_masked_in_the_record_and_not_in_the_program(self, log):
         try:
             raise ValueError(TOKEN) from KeyError(TOKEN)
-        except ValueError as error:
+        except ValueError as caught:
             log.exception("failed")
-            assert error.args == (TOKEN,)
-            assert error.__cause__.args == (TOKEN,)
+            error = caught
+        assert error.args == (TOKEN,)
+        assert error.__cause__.args == (TOKEN,)
         assert TOKEN not in log.stream.getvalue()
         assert f"ValueError: {MASK}" in log.stream.getvalue()
         kind, value, trace = log.records[0].exc_info
@@ -393,7 +454,8 @@ class TestLogging:
         assert MASK in log.stream.getvalue()
 
     def test_a_text_that_another_process_formatted_is_masked(self, log):
-        log.handle(logging.makeLogRecord({"msg": "failed", "levelno": logging.ERROR, "exc_text": f"ValueError: {TOKEN}"}))
+        record = {"msg": "failed", "levelno": logging.ERROR, "exc_text": f"ValueError: {TOKEN}"}
+        log.handle(logging.makeLogRecord(record))
         assert log.stream.getvalue() == f"failed\nValueError: {MASK}\n"
 
     def test_a_format_that_does_not_fit_is_reported_by_logging_without_the_secret(self, log, capsys):
