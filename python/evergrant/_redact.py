@@ -107,12 +107,16 @@ def _found(value: object) -> bool:
     seen: dict[int, object] = {}  # keeps what it names alive, so that no id comes twice
     while pending:
         value = pending.pop()
-        if type(value) in _PLAIN:
-            continue
         if isinstance(value, str):
-            text = str.__str__(value)
-            if _text(text) is not text:
+            text = value if type(value) is str else str.__str__(value)
+            try:
+                masked = redact_text(text)
+            except UnicodeEncodeError:
+                masked = _text(text)
+            if masked is not text:
                 return True
+        elif type(value) in _PLAIN:
+            continue
         elif isinstance(value, (bytes, bytearray)):
             if _bytes(value) is not value:
                 return True
@@ -120,13 +124,13 @@ def _found(value: object) -> bool:
             if id(value) not in seen:
                 seen[id(value)] = value
                 if isinstance(value, dict):
-                    pending.extend(dict.keys(value))
-                    pending.extend(dict.values(value))
+                    pending += dict.keys(value)
+                    pending += dict.values(value)
                 else:
-                    pending.extend(value)
+                    pending += value
         elif isinstance(value, BaseException) and id(value) not in seen:
             seen[id(value)] = value
-            pending.extend(_parts(value))
+            pending += _parts(value)
     return False
 
 
