@@ -80,6 +80,8 @@ def install_log_redaction(setting: "str | None" = None) -> None:
     _log.active = True
     logging = sys.modules.get("logging")
     if logging is not None and hasattr(logging, "Logger"):
+        if _log.finder is not None:
+            _log.finder.leave()
         _wrap(logging)
     elif _log.finder is None:
         _log.finder = _LoggingFinder()
@@ -212,15 +214,14 @@ class _Masking:
 
     def details(self, error: "BaseException", target: "BaseException") -> None:
         """Give `target`, which may be `error` itself, what `error` holds: arguments, attributes, notes."""
-        target.args = self.mask(error.args)
-        for name in (*_SHOWN_ATTRIBUTES, *getattr(error, "__dict__", ())):
-            try:
-                masked = self.mask(getattr(error, name))
-                # An OSError reads differently once a name of None was set.
-                if getattr(target, name, None) is not masked:
+        for name in ("args", *_SHOWN_ATTRIBUTES, *getattr(error, "__dict__", ())):
+            masked = self.mask(_attribute(error, name))
+            # An OSError reads differently once a name of None was set.
+            if masked is not _attribute(target, name):
+                try:
                     setattr(target, name, masked)
-            except (AttributeError, TypeError):
-                pass  # absent, or read-only
+                except Exception:
+                    pass  # read-only
 
 
 def _empty_like(value: "dict[Any, Any]") -> "dict[Any, Any]":
@@ -266,9 +267,16 @@ def _members(error: "BaseException") -> "tuple[BaseException, ...]":
 def _parts(error: "BaseException") -> "list[object]":
     """All of an exception that may be shown: what it holds, how it reads, and the exceptions behind it."""
     parts: list[object] = [error.args, getattr(error, "__dict__", None), _shown(error)]
-    parts += (getattr(error, name, None) for name in _SHOWN_ATTRIBUTES)
+    parts += (_attribute(error, name) for name in _SHOWN_ATTRIBUTES)
     parts += (error.__cause__, error.__context__, *_members(error))
     return parts
+
+
+def _attribute(error: "BaseException", name: str) -> "Any":
+    try:
+        return getattr(error, name, None)
+    except Exception:
+        return None  # a property that has nothing to show
 
 
 def _mask_in_place(error: "BaseException") -> None:

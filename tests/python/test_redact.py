@@ -237,6 +237,12 @@ class Opaque(Exception):
         return self.holder.token
 
 
+class Unread(Exception):
+    @property
+    def text(self):
+        raise RuntimeError("not read yet")
+
+
 class Sealed(Opaque):
     def __init_subclass__(cls):
         raise TypeError("no subclass")
@@ -310,6 +316,12 @@ class TestExceptions:
             assert isinstance(one, Opaque)
             assert type(one).__qualname__ == "Opaque"
             assert TOKEN not in text_of(one)
+
+    def test_a_property_that_raises_does_not_matter(self, module):
+        error = Unread(TOKEN)
+        assert module.redact(error).args == (MASK,)
+        assert module.redact_exception(error) is error
+        assert error.args == (MASK,)
 
     def test_one_that_can_neither_be_copied_nor_extended_is_replaced_by_one_of_its_name(self, redact):
         copy = redact(Sealed(types.SimpleNamespace(token=TOKEN)))
