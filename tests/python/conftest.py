@@ -1,0 +1,79 @@
+"""Fixtures of all tests: the authorization server, a browser, an empty home, and a leak check over all output."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from support import AuthorizationServer, UserAgent, leaks
+
+CLEARED = ("EVERGRANT_", "XDG_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_", "BROWSER")
+
+_running: list[AuthorizationServer] = []
+
+
+@pytest.fixture(scope="session")
+def authorization_server() -> Iterator[AuthorizationServer]:
+    """The server of this test session, started once."""
+    with AuthorizationServer() as server:
+        _running.append(server)
+        yield server
+        _running.clear()
+
+
+@pytest.fixture
+def server(authorization_server: AuthorizationServer) -> AuthorizationServer:
+    """The server with an empty log and no faults."""
+    authorization_server.reset()
+    return authorization_server
+
+
+@pytest.fixture
+def user_agent() -> UserAgent:
+    """The browser of a person who has not signed in yet."""
+    return UserAgent()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty home of evergrant, and an environment in which nothing of the developer's own is left."""
+    for name in os.environ:
+        if name.upper().startswith(CLEARED):
+            monkeypatch.delenv(name)
+    folder = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("EVERGRANT_HOME", str(folder))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    _forget_default_workspace()
+    yield folder
+    _forget_default_workspace()
+
+
+def _forget_default_workspace() -> None:
+    core = sys.modules.get("evergrant._core")
+    previous = core.set_default_workspace(None) if core else None
+    if previous is not None:
+        previous.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """The leak check: no secret that the server handed out may stand in what a test printed or logged."""
+    report = yield
+    if report.when == "teardown" and _running and "authorization_server" in getattr(item, "fixturenames", ()):
+        server = _running[0]
+        clients = (server.confidential, server.service)
+        secrets = [*server.issued(), *(("client secret", client.client_secret or "") for client in clients)]
+        shown = [f"{found}, in {title}" for title, content in report.sections for found in leaks(content, secrets)]
+        if shown:
+            report.outcome = "failed"
+            report.longrepr = "secrets were shown:\n" + "\n".join(shown)
+    return report

@@ -1,0 +1,7 @@
+"""What the tests and the demo share: the authorization server, a person at a browser, and a search for leaks."""
+
+from support.leaks import leaks
+from support.server import AuthorizationServer, Client, TokenRequest
+from support.user_agent import AuthorizationRefused, UserAgent
+
+__all__ = ["AuthorizationRefused", "AuthorizationServer", "Client", "TokenRequest", "UserAgent", "leaks"]
