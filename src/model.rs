@@ -79,6 +79,8 @@ pub struct Grant {
     pub granted_scopes: Vec<String>,
     /// Whose grant it is.
     pub account: Account,
+    /// The `sub` of the first ID token, where one came: a refresh that answers with another is refused.
+    pub subject: Option<String>,
     /// The client it was issued to.
     pub client_id: String,
     /// The issuer, where known.

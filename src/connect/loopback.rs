@@ -48,8 +48,12 @@ impl Listener {
     /// # Errors
     /// `ConnectFailed` when the port is taken, naming it.
     pub async fn bind(redirect_uri: &str) -> Result<Option<Self>> {
-        let mut url = Url::parse(redirect_uri)
-            .map_err(|_| Error::invalid_parameter("invalid_redirect_uri", "The redirect URI is no absolute URL"))?;
+        let mut url = Url::parse(redirect_uri).map_err(|_| {
+            Error::invalid_parameter(
+                "invalid_redirect_uri",
+                "The redirect URI is no absolute URL",
+            )
+        })?;
         if !is_loopback(&url) || url.scheme() != "http" {
             return Ok(None);
         }
@@ -58,17 +62,24 @@ impl Listener {
             _ => Ipv4Addr::LOCALHOST.into(),
         };
         let port = url.port().unwrap_or(0);
-        let socket = TcpListener::bind(SocketAddr::new(address, port)).await.map_err(|error| {
-            Error::new(
-                ErrorKind::ConnectFailed,
-                "port_taken",
-                format!("Port {port} of the redirect URI {redirect_uri} can't be listened on: {}", error.kind()),
-            )
-            .hint(format!("lsof -i :{port}"))
-        })?;
+        let socket = TcpListener::bind(SocketAddr::new(address, port))
+            .await
+            .map_err(|error| {
+                Error::new(
+                    ErrorKind::ConnectFailed,
+                    "port_taken",
+                    format!(
+                        "Port {port} of the redirect URI {redirect_uri} can't be listened on: {}",
+                        error.kind()
+                    ),
+                )
+                .hint(format!("lsof -i :{port}"))
+            })?;
         let bound = socket
             .local_addr()
-            .map_err(|error| Error::internal(format!("A bound port has no address: {}", error.kind())))?
+            .map_err(|error| {
+                Error::internal(format!("A bound port has no address: {}", error.kind()))
+            })?
             .port();
         let _ = url.set_port(Some(bound));
         let host = url.host_str().unwrap_or_default();
@@ -104,7 +115,10 @@ impl Listener {
             .with_state(page);
         let server = async { axum::serve(self.socket, router).await };
         let outcome = async {
-            let landed = landing.wait_for(Option::is_some).await.map(|landed| landed.clone());
+            let landed = landing
+                .wait_for(Option::is_some)
+                .await
+                .map(|landed| landed.clone());
             // The browser follows to the page without the code; a client that doesn't is not waited for.
             let _ = tokio::time::timeout(LAST_PAGE, page_seen.recv()).await;
             landed
@@ -122,11 +136,19 @@ impl Listener {
 /// The callback. A wrong state is answered and ignored: a neighbour on this machine can't cancel a sign-in.
 async fn callback(State(page): State<Arc<Page>>, headers: HeaderMap, request: Request) -> Response {
     if !page.host_is_ours(&headers) {
-        return shown(StatusCode::MISDIRECTED_REQUEST, "Not here", "This address serves one sign-in only.");
+        return shown(
+            StatusCode::MISDIRECTED_REQUEST,
+            "Not here",
+            "This address serves one sign-in only.",
+        );
     }
     let uri = request.uri();
     if !page.state_is_ours(uri) {
-        return shown(StatusCode::BAD_REQUEST, "Not this sign-in", "The link belongs to another sign-in. Nothing changed.");
+        return shown(
+            StatusCode::BAD_REQUEST,
+            "Not this sign-in",
+            "The link belongs to another sign-in. Nothing changed.",
+        );
     }
     let mut outcome = page.outcome.lock().await;
     if outcome.is_none() {
@@ -136,21 +158,45 @@ async fn callback(State(page): State<Arc<Page>>, headers: HeaderMap, request: Re
         page.landed.send_replace(Some(status));
     }
     // Away from the URL with the code: it leaves the address bar and the history.
-    (StatusCode::SEE_OTHER, [(header::LOCATION, DONE), (header::CACHE_CONTROL, "no-store")]).into_response()
+    (
+        StatusCode::SEE_OTHER,
+        [
+            (header::LOCATION, DONE),
+            (header::CACHE_CONTROL, "no-store"),
+        ],
+    )
+        .into_response()
 }
 
 async fn done(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {
     if !page.host_is_ours(&headers) {
-        return shown(StatusCode::MISDIRECTED_REQUEST, "Not here", "This address serves one sign-in only.");
+        return shown(
+            StatusCode::MISDIRECTED_REQUEST,
+            "Not here",
+            "This address serves one sign-in only.",
+        );
     }
     let response = match &*page.outcome.lock().await {
         Some(Ok(status)) => {
-            let account = status.account.as_deref().map(|account| format!(" as {account}")).unwrap_or_default();
-            let line = format!("{} is connected{account}. You can close this page.", status.provider);
+            let account = status
+                .account
+                .as_deref()
+                .map(|account| format!(" as {account}"))
+                .unwrap_or_default();
+            let line = format!(
+                "{} is connected{account}. You can close this page.",
+                status.provider
+            );
             shown(StatusCode::OK, "Connected", &line)
         }
         Some(Err(error)) => shown(StatusCode::OK, "Not connected", error.reason()),
-        None => return shown(StatusCode::NOT_FOUND, "Nothing here yet", "The sign-in is still under way."),
+        None => {
+            return shown(
+                StatusCode::NOT_FOUND,
+                "Nothing here yet",
+                "The sign-in is still under way.",
+            );
+        }
     };
     let _ = page.seen.try_send(());
     response
@@ -159,15 +205,19 @@ async fn done(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {
 impl Page {
     /// DNS rebinding: a page of another name that resolves to this address is not answered.
     fn host_is_ours(&self, headers: &HeaderMap) -> bool {
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let host = headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .unwrap_or_default();
         self.hosts.iter().any(|ours| ours == host)
     }
 
     fn state_is_ours(&self, uri: &Uri) -> bool {
-        let states: Vec<_> = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
-            .filter(|(name, _)| name == "state")
-            .map(|(_, value)| crate::secret::Secret::from(value.into_owned()))
-            .collect();
+        let states: Vec<_> =
+            url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+                .filter(|(name, _)| name == "state")
+                .map(|(_, value)| crate::secret::Secret::from(value.into_owned()))
+                .collect();
         states.len() == 1 && states[0] == self.state
     }
 }
@@ -189,8 +239,7 @@ fn shown(status: StatusCode, title: &str, text: &str) -> Response {
     (status, headers, page).into_response()
 }
 
-const CONTENT_SECURITY_POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
 const STYLE: &str = "\
     :root{color-scheme:light dark}\

@@ -78,7 +78,11 @@ impl SignIn {
         let mut landing = self.landing.clone();
         match landing.wait_for(Option::is_some).await {
             Ok(landed) => landed.clone().expect("waited for the result"),
-            Err(_) => Err(Error::new(ErrorKind::ConnectFailed, "sign_in_cancelled", "The sign-in was cancelled")),
+            Err(_) => Err(Error::new(
+                ErrorKind::ConnectFailed,
+                "sign_in_cancelled",
+                "The sign-in was cancelled",
+            )),
         }
     }
 
@@ -106,13 +110,29 @@ pub async fn connect(engine: Arc<Engine>, request: ConnectRequest) -> Result<Con
     }
     if key.integration.grant_type == GrantType::ClientCredentials {
         engine.fetch_token(&key, request.again).await?;
-        let status = engine.status(&key.integration.provider, Some(key.integration.grant_type), &key.connection);
+        let status = engine.status(
+            &key.integration.provider,
+            Some(key.integration.grant_type),
+            &key.connection,
+        );
         return Ok(Connecting::Done(Box::new(status.await?)));
     }
     let configured = engine.redirect_uri(&key).await?;
-    let listener = Listener::bind(&configured).await.map_err(|error| error.of_provider(&key.integration.provider))?;
-    let redirect_uri = listener.as_ref().map_or(configured, |listener| listener.redirect_uri().to_owned());
-    let begun = pending::begin(&engine, &key, &redirect_uri, None, &request.scopes, request.timeout).await?;
+    let listener = Listener::bind(&configured)
+        .await
+        .map_err(|error| error.of_provider(&key.integration.provider))?;
+    let redirect_uri = listener
+        .as_ref()
+        .map_or(configured, |listener| listener.redirect_uri().to_owned());
+    let begun = pending::begin(
+        &engine,
+        &key,
+        &redirect_uri,
+        None,
+        &request.scopes,
+        request.timeout,
+    )
+    .await?;
     let (landed, landing) = watch::channel(None);
     let (cancel, cancelled) = watch::channel(false);
     let sign_in = SignIn {
@@ -139,17 +159,36 @@ pub async fn begin_connect(
     redirect_uri: &str,
     session: Secret,
 ) -> Result<PendingConnection> {
-    let (key, _) = engine.prepare_connect(&ConnectRequest { again: true, ..request.clone() }).await?;
+    let (key, _) = engine
+        .prepare_connect(&ConnectRequest {
+            again: true,
+            ..request.clone()
+        })
+        .await?;
     if key.integration.grant_type == GrantType::ClientCredentials {
-        return Err(Error::invalid_parameter("no_sign_in", "A client credentials grant needs no sign-in")
-            .of_provider(&key.integration.provider));
+        return Err(Error::invalid_parameter(
+            "no_sign_in",
+            "A client credentials grant needs no sign-in",
+        )
+        .of_provider(&key.integration.provider));
     }
     if session.expose().is_empty() {
-        return Err(Error::invalid_parameter("session_missing", "session has to identify the browser session"));
+        return Err(Error::invalid_parameter(
+            "session_missing",
+            "session has to identify the browser session",
+        ));
     }
     crate::engine::config::check_redirect_uri(redirect_uri)?;
     let lifetime = pending::LIFETIME;
-    let begun = pending::begin(&engine, &key, redirect_uri, Some(session), &request.scopes, lifetime).await?;
+    let begun = pending::begin(
+        &engine,
+        &key,
+        redirect_uri,
+        Some(session),
+        &request.scopes,
+        lifetime,
+    )
+    .await?;
     Ok(PendingConnection {
         authorization_url: begun.url.to_string(),
         state: begun.state,
@@ -162,7 +201,11 @@ pub async fn begin_connect(
 /// # Errors
 /// `ConnectFailed` (unknown, used or expired state, another session, another server's `iss`), `ConnectDenied`,
 /// `ProviderRejected`, `ProviderUnavailable`. A wrong state or session consumes nothing.
-pub async fn complete_connect(engine: Arc<Engine>, callback_url: &str, session: Option<Secret>) -> Result<Status> {
+pub async fn complete_connect(
+    engine: Arc<Engine>,
+    callback_url: &str,
+    session: Option<Secret>,
+) -> Result<Status> {
     pending::complete(&engine, callback_url, session.as_ref()).await
 }
 
@@ -184,7 +227,7 @@ async fn race(
     tokio::select! {
         status = listened => status,
         status = finished_elsewhere(engine, key, begun) => status,
-        _ = cancelled.wait_for(|cancelled| *cancelled) => {
+        () = ended(&mut cancelled) => {
             pending::abandon(engine, begun).await;
             Err(Error::new(ErrorKind::ConnectFailed, "sign_in_cancelled", "The sign-in was cancelled"))
         }
@@ -201,8 +244,17 @@ async fn race(
     .map_err(|error| error.of_provider(&key.integration.provider).of_connection(&key.connection))
 }
 
+async fn ended(cancelled: &mut watch::Receiver<bool>) {
+    // An error means that nobody holds the sign-in any more: that ends it too.
+    drop(cancelled.wait_for(|cancelled| *cancelled).await);
+}
+
 /// Waits until the sign-in is no longer pending and its connection is newer than the sign-in.
-async fn finished_elsewhere(engine: &Arc<Engine>, key: &ConnectionKey, begun: &Begun) -> Result<Status> {
+async fn finished_elsewhere(
+    engine: &Arc<Engine>,
+    key: &ConnectionKey,
+    begun: &Begun,
+) -> Result<Status> {
     loop {
         tokio::time::sleep(LOOK).await;
         if engine.store().pending(&begun.state_hash).await?.is_some() {
@@ -215,7 +267,9 @@ async fn finished_elsewhere(engine: &Arc<Engine>, key: &ConnectionKey, begun: &B
             && loaded.connection.as_ref().map(|row| row.state) == Some(StoredState::Connected)
         {
             let grant_type = Some(key.integration.grant_type);
-            return engine.status(&key.integration.provider, grant_type, &key.connection).await;
+            return engine
+                .status(&key.integration.provider, grant_type, &key.connection)
+                .await;
         }
         if loaded.generation() == begun.generation {
             return Err(Error::new(
@@ -230,10 +284,18 @@ async fn finished_elsewhere(engine: &Arc<Engine>, key: &ConnectionKey, begun: &B
 
 impl Engine {
     /// Which connection is meant, and its status when there is nothing to do.
-    async fn prepare_connect(self: &Arc<Self>, request: &ConnectRequest) -> Result<(ConnectionKey, Option<Status>)> {
+    async fn prepare_connect(
+        self: &Arc<Self>,
+        request: &ConnectRequest,
+    ) -> Result<(ConnectionKey, Option<Status>)> {
         crate::engine::open::check_name(&request.connection, "connection")?;
-        let integration = self.integration(&request.provider, request.grant_type).await?;
-        let key = ConnectionKey { integration: integration.key.clone(), connection: request.connection.as_str().into() };
+        let integration = self
+            .integration(&request.provider, request.grant_type)
+            .await?;
+        let key = ConnectionKey {
+            integration: integration.key.clone(),
+            connection: request.connection.as_str().into(),
+        };
         let spec = integration.spec()?;
         for scope in &request.scopes {
             crate::provider::scope::validate(&spec.scopes, &key.integration.provider, scope)?;
@@ -242,7 +304,13 @@ impl Engine {
         if request.again {
             return Ok((key, None));
         }
-        let status = self.status(&key.integration.provider, Some(key.integration.grant_type), &key.connection).await?;
+        let status = self
+            .status(
+                &key.integration.provider,
+                Some(key.integration.grant_type),
+                &key.connection,
+            )
+            .await?;
         let wanted = self.requested_scopes(&integration, &spec, &request.scopes);
         let all = wanted
             .iter()
@@ -252,7 +320,9 @@ impl Engine {
     }
 
     async fn redirect_uri(&self, key: &ConnectionKey) -> Result<String> {
-        let integration = self.integration(&key.integration.provider, Some(key.integration.grant_type)).await?;
+        let integration = self
+            .integration(&key.integration.provider, Some(key.integration.grant_type))
+            .await?;
         let configured = integration.configuration.redirect_uri;
         Ok(configured.unwrap_or_else(|| crate::engine::status::DEFAULT_REDIRECT_URI.to_owned()))
     }

@@ -34,7 +34,10 @@ pub struct Slot {
 
 impl std::fmt::Debug for Slot {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Slot").field("generation", &self.generation).finish_non_exhaustive()
+        formatter
+            .debug_struct("Slot")
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
     }
 }
 
@@ -58,9 +61,11 @@ impl Slot {
     fn extend(&self) {
         let until = self.clock.monotonic().after(RECHECK).millis();
         // Not from 0: a slot that was made void in between stays void.
-        let _ = self.checked_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| {
-            (old != 0).then_some(until)
-        });
+        let _ = self
+            .checked_until
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| {
+                (old != 0).then_some(until)
+            });
     }
 
     fn end(&self) {
@@ -108,7 +113,9 @@ impl Cache {
     /// The newest generation this process has seen of a token, 0 if it has seen none.
     pub fn newest(&self, key: &ConnectionKey, resource: &str) -> u64 {
         let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
-        slots.get(&(key.clone(), resource.into())).map_or(0, |slot| slot.generation)
+        slots
+            .get(&(key.clone(), resource.into()))
+            .map_or(0, |slot| slot.generation)
     }
 
     /// Trusts `slot` for another second.
@@ -117,7 +124,13 @@ impl Cache {
     }
 
     /// Caches a token that was read in `era`; the slot it makes is void at once when the era is over.
-    pub fn put(&self, key: &ConnectionKey, stored: Arc<StoredToken>, generation: u64, era: u64) -> Arc<Slot> {
+    pub fn put(
+        &self,
+        key: &ConnectionKey,
+        stored: Arc<StoredToken>,
+        generation: u64,
+        era: u64,
+    ) -> Arc<Slot> {
         let now = self.clock.wall();
         let monotonic = self.clock.monotonic();
         let (monotonic_until, wall_until) = match stored.fresh_until(key) {
@@ -134,7 +147,8 @@ impl Cache {
             && *old.stored == *stored
         {
             // The same token read again: callers keep getting the same object.
-            old.checked_until.store(monotonic.after(RECHECK).millis(), Ordering::Relaxed);
+            old.checked_until
+                .store(monotonic.after(RECHECK).millis(), Ordering::Relaxed);
             return Arc::clone(old);
         }
         let slot = Arc::new(Slot {
@@ -176,7 +190,10 @@ impl Cache {
 
     /// Whether the last look at the store's change counter is less than a second old.
     pub fn looked_lately(&self) -> bool {
-        self.clock.monotonic().millis().saturating_sub(self.looked_at.load(Ordering::Relaxed))
+        self.clock
+            .monotonic()
+            .millis()
+            .saturating_sub(self.looked_at.load(Ordering::Relaxed))
             < RECHECK.as_millis() as i64
     }
 
@@ -185,7 +202,8 @@ impl Cache {
         if self.seen.swap(counter, Ordering::AcqRel) != counter {
             self.doubt_all();
         }
-        self.looked_at.store(self.clock.monotonic().millis(), Ordering::Relaxed);
+        self.looked_at
+            .store(self.clock.monotonic().millis(), Ordering::Relaxed);
     }
 
     fn drop_where(&self, condemned: impl Fn(&ConnectionKey) -> bool) {

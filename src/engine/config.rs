@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::engine::record::Configuration;
 use crate::engine::Engine;
+use crate::engine::record::Configuration;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{GrantType, IntegrationKey, Status};
 use crate::oauth;
-use crate::provider::catalog::Provider;
+use crate::provider::catalog::{self, Provider};
 use crate::provider::{ClientAuthentication, Endpoints, Overrides, Spec, scope};
 use crate::secret::ClientSecret;
 use crate::store::IntegrationRow;
@@ -71,7 +71,8 @@ impl Integration {
 
     /// The same with the values that a connection keeps (`instance_url`).
     pub fn spec_with(&self, kept: &BTreeMap<String, String>) -> Result<Spec> {
-        self.provider.spec_with_kept(self.key.grant_type, &self.configuration.overrides, kept)
+        self.provider
+            .spec_with_kept(self.key.grant_type, &self.configuration.overrides, kept)
     }
 
     /// The client id that requests are made with.
@@ -92,7 +93,11 @@ impl Integration {
                 .unwrap_or(ClientAuthentication::ClientSecretBasic),
             None => ClientAuthentication::None,
         };
-        oauth::Client { id: self.client_id(), secret, authentication }
+        oauth::Client {
+            id: self.client_id(),
+            secret,
+            authentication,
+        }
     }
 }
 
@@ -122,7 +127,7 @@ impl Engine {
             return Ok(meant);
         }
         let provider = self.catalog.find(&id)?;
-        if let Some(lender) = provider.extends()
+        if let Some(lender) = provider.extends.as_deref()
             && let Some(lent) = self.configured(lender, grant_type).await?
         {
             let key = self.key(&id, lent.key.grant_type);
@@ -130,24 +135,44 @@ impl Engine {
         }
         let grant_type = match grant_type {
             Some(grant_type) => grant_type,
-            None => *provider.grant_types().first().unwrap_or(&GrantType::AuthorizationCode),
+            None => *provider
+                .grant_types()
+                .first()
+                .unwrap_or(&GrantType::AuthorizationCode),
         };
-        Ok(Meant { key: self.key(&id, grant_type), row: None })
+        Ok(Meant {
+            key: self.key(&id, grant_type),
+            row: None,
+        })
     }
 
     /// The integration that is meant, opened; `NotConfigured` when it is not.
-    pub async fn integration(&self, provider: &str, grant_type: Option<GrantType>) -> Result<Integration> {
+    pub async fn integration(
+        &self,
+        provider: &str,
+        grant_type: Option<GrantType>,
+    ) -> Result<Integration> {
         let meant = self.meant(provider, grant_type).await?;
         self.open_integration(&meant.key, meant.row.as_ref()).await
     }
 
     /// Opens the row of an integration.
-    pub async fn open_integration(&self, key: &IntegrationKey, row: Option<&IntegrationRow>) -> Result<Integration> {
+    pub async fn open_integration(
+        &self,
+        key: &IntegrationKey,
+        row: Option<&IntegrationRow>,
+    ) -> Result<Integration> {
         let Some(row) = row else {
             return Err(self.not_configured(key));
         };
-        let configuration: Configuration =
-            self.open(Subject::Integration(&row.key), Kind::Integration, "", &row.sealed).await?;
+        let configuration: Configuration = self
+            .open(
+                Subject::Integration(&row.key),
+                Kind::Integration,
+                "",
+                &row.sealed,
+            )
+            .await?;
         let mut integration = Integration {
             provider: self.provider_of(&key.provider)?,
             key: key.clone(),
@@ -164,7 +189,7 @@ impl Engine {
     pub fn provider_of(&self, id: &str) -> Result<Arc<Provider>> {
         match self.catalog.find(id) {
             Ok(provider) => Ok(provider),
-            Err(_) => self.catalog.custom(id),
+            Err(_) => catalog::custom(id),
         }
     }
 
@@ -177,16 +202,26 @@ impl Engine {
         self.require_writable("configure")?;
         let key = self.configure_key(&request).await?;
         self.lay_over(&key, &request, false).await?;
-        self.status(&key.provider, Some(key.grant_type), "default").await
+        self.status(&key.provider, Some(key.grant_type), "default")
+            .await
     }
 
     /// Configures, or with `check` only says what would change.
-    pub(crate) async fn configure_or_compare(&self, request: Configure, check: bool) -> Result<Laid> {
+    pub(crate) async fn configure_or_compare(
+        &self,
+        request: Configure,
+        check: bool,
+    ) -> Result<Laid> {
         let key = self.configure_key(&request).await?;
         self.lay_over(&key, &request, check).await
     }
 
-    async fn lay_over(&self, key: &IntegrationKey, request: &Configure, check: bool) -> Result<Laid> {
+    async fn lay_over(
+        &self,
+        key: &IntegrationKey,
+        request: &Configure,
+        check: bool,
+    ) -> Result<Laid> {
         let discovered = match request.settings.issuer.as_deref() {
             Some(issuer) if !issuer.is_empty() => Some(self.discover(issuer).await?),
             _ => None,
@@ -194,7 +229,15 @@ impl Engine {
         loop {
             let row = self.store.integration(key).await?;
             let stored: Option<Configuration> = match &row {
-                Some(row) => Some(self.open(Subject::Integration(key), Kind::Integration, "", &row.sealed).await?),
+                Some(row) => Some(
+                    self.open(
+                        Subject::Integration(key),
+                        Kind::Integration,
+                        "",
+                        &row.sealed,
+                    )
+                    .await?,
+                ),
                 None => None,
             };
             let mut configuration = stored.clone().unwrap_or_default();
@@ -203,22 +246,47 @@ impl Engine {
                 configuration.overrides.discovered = endpoints.clone();
                 configuration.issuer_promised = *issuer_promised;
             }
-            self.check(key, &configuration).map_err(|error| error.of_provider(&key.provider))?;
+            self.check(key, &configuration)
+                .map_err(|error| error.of_provider(&key.provider))?;
             if stored.as_ref() == Some(&configuration) {
-                return Ok(Laid { differs: false, words: "as it is configured".to_owned() });
+                return Ok(Laid {
+                    differs: false,
+                    words: "as it is configured".to_owned(),
+                });
             }
             let words = if stored.is_some() { "changed" } else { "new" };
             if check {
-                return Ok(Laid { differs: true, words: words.to_owned() });
+                return Ok(Laid {
+                    differs: true,
+                    words: words.to_owned(),
+                });
             }
             let revision = row.as_ref().map_or(1, |row| row.revision + 1);
-            let sealed =
-                self.seal(Subject::Integration(key), Kind::Integration, "", revision, &configuration).await?;
-            let row_now = IntegrationRow { key: key.clone(), revision, sealed };
-            if self.store.put_integration(row_now, row.map(|row| row.revision)).await? {
+            let sealed = self
+                .seal(
+                    Subject::Integration(key),
+                    Kind::Integration,
+                    "",
+                    revision,
+                    &configuration,
+                )
+                .await?;
+            let row_now = IntegrationRow {
+                key: key.clone(),
+                revision,
+                sealed,
+            };
+            if self
+                .store
+                .put_integration(row_now, row.map(|row| row.revision))
+                .await?
+            {
                 self.cache.drop_integration(key);
                 tracing::info!(provider = %key.provider, grant_type = %key.grant_type, revision, "configured");
-                return Ok(Laid { differs: true, words: words.to_owned() });
+                return Ok(Laid {
+                    differs: true,
+                    words: words.to_owned(),
+                });
             }
         }
     }
@@ -231,9 +299,14 @@ impl Engine {
                 "grant_type_not_offered",
                 format!(
                     "{} has no {} grant here, only {}",
-                    provider.name(),
+                    provider.name,
                     key.grant_type,
-                    provider.grant_types().iter().map(|grant| grant.as_str()).collect::<Vec<_>>().join(" and ")
+                    provider
+                        .grant_types()
+                        .iter()
+                        .map(|grant| grant.as_str())
+                        .collect::<Vec<_>>()
+                        .join(" and ")
                 ),
             )
             .of_provider(&key.provider));
@@ -242,15 +315,27 @@ impl Engine {
         for scope in &configuration.scopes {
             scope::validate(&spec.scopes, &key.provider, scope)?;
         }
-        if configuration.client_id.as_deref().unwrap_or_default().is_empty() && spec.client.fixed.is_none() {
-            return Err(Error::invalid_parameter("client_id_missing", format!("{} needs a client id", spec.name))
-                .of_provider(&key.provider)
-                .hint(self.command(&format!("configure {} --client-id CLIENT_ID", key.provider))));
+        if configuration
+            .client_id
+            .as_deref()
+            .unwrap_or_default()
+            .is_empty()
+            && spec.client.fixed.is_none()
+        {
+            return Err(Error::invalid_parameter(
+                "client_id_missing",
+                format!("{} needs a client id", spec.name),
+            )
+            .of_provider(&key.provider)
+            .hint(self.command(&format!("configure {} --client-id CLIENT_ID", key.provider))));
         }
         if key.grant_type == GrantType::ClientCredentials && configuration.client_secret.is_none() {
             return Err(Error::invalid_parameter(
                 "client_secret_missing",
-                format!("A client credentials grant of {} needs a client secret", spec.name),
+                format!(
+                    "A client credentials grant of {} needs a client secret",
+                    spec.name
+                ),
             )
             .of_provider(&key.provider)
             .hint(self.command(&format!(
@@ -259,18 +344,26 @@ impl Engine {
             ))));
         }
         let endpoint = match key.grant_type {
-            GrantType::AuthorizationCode => {
-                spec.endpoints.authorization_endpoint.as_ref().or(spec.endpoints.device_authorization_endpoint.as_ref())
-            }
+            GrantType::AuthorizationCode => spec
+                .endpoints
+                .authorization_endpoint
+                .as_ref()
+                .or(spec.endpoints.device_authorization_endpoint.as_ref()),
             GrantType::ClientCredentials => spec.endpoints.token_endpoint.as_ref(),
         };
         if endpoint.is_none() || spec.endpoints.token_endpoint.is_none() {
             return Err(Error::invalid_parameter(
                 "endpoint_missing",
-                format!("A {} integration of {} needs its endpoints", key.grant_type, key.provider),
+                format!(
+                    "A {} integration of {} needs its endpoints",
+                    key.grant_type, key.provider
+                ),
             )
             .of_provider(&key.provider)
-            .hint(self.command(&format!("configure {} --issuer https://ISSUER", key.provider))));
+            .hint(self.command(&format!(
+                "configure {} --issuer https://ISSUER",
+                key.provider
+            ))));
         }
         if let Some(redirect_uri) = &configuration.redirect_uri {
             check_redirect_uri(redirect_uri).map_err(|error| error.of_provider(&key.provider))?;
@@ -280,10 +373,24 @@ impl Engine {
 
     async fn configure_key(&self, request: &Configure) -> Result<IntegrationKey> {
         let id = self.canonical(&request.provider);
-        let brings_endpoints = request.settings.endpoints.as_ref().is_some_and(|endpoints| !endpoints.is_empty())
-            || request.settings.issuer.as_deref().is_some_and(|issuer| !issuer.is_empty());
+        let brings_endpoints = request
+            .settings
+            .endpoints
+            .as_ref()
+            .is_some_and(|endpoints| !endpoints.is_empty())
+            || request
+                .settings
+                .issuer
+                .as_deref()
+                .is_some_and(|issuer| !issuer.is_empty());
         if let Some(grant_type) = request.grant_type {
-            if !brings_endpoints && self.store.integration(&self.key(&id, grant_type)).await?.is_none() {
+            if !brings_endpoints
+                && self
+                    .store
+                    .integration(&self.key(&id, grant_type))
+                    .await?
+                    .is_none()
+            {
                 self.catalog.find(&id)?;
             }
             return Ok(self.key(&id, grant_type));
@@ -295,13 +402,21 @@ impl Engine {
             self.catalog.find(&id)?;
         }
         let provider = self.provider_of(&id)?;
-        let signs_in = provider.has_sign_in()
+        let signs_in = self.catalog.id(&id).is_some()
             || request.settings.issuer.is_some()
-            || request.settings.endpoints.as_ref().is_some_and(|endpoints| {
-                endpoints.contains_key("authorization_endpoint")
-                    || endpoints.contains_key("device_authorization_endpoint")
-            });
-        let grant_type = if signs_in && provider.grant_types().contains(&GrantType::AuthorizationCode) {
+            || request
+                .settings
+                .endpoints
+                .as_ref()
+                .is_some_and(|endpoints| {
+                    endpoints.contains_key("authorization_endpoint")
+                        || endpoints.contains_key("device_authorization_endpoint")
+                });
+        let grant_type = if signs_in
+            && provider
+                .grant_types()
+                .contains(&GrantType::AuthorizationCode)
+        {
             GrantType::AuthorizationCode
         } else {
             GrantType::ClientCredentials
@@ -318,7 +433,10 @@ impl Engine {
         for grant_type in grant_types {
             let key = self.key(id, *grant_type);
             if let Some(row) = self.store.integration(&key).await? {
-                found.push(Meant { key, row: Some(row) });
+                found.push(Meant {
+                    key,
+                    row: Some(row),
+                });
             }
         }
         if found.len() > 1 {
@@ -339,12 +457,19 @@ impl Engine {
 
     /// Fetches an issuer's metadata: its endpoints, and whether it promises `iss` (RFC 9207).
     async fn discover(&self, issuer: &str) -> Result<(Endpoints, bool)> {
-        let metadata = oauth::discovery::discover(&self.http(), issuer).await?;
-        Ok((metadata.endpoints, metadata.authorization_response_iss_parameter_supported))
+        let metadata = oauth::discovery::discover(&self.http(), issuer, &self.clock).await?;
+        Ok((
+            metadata.endpoints,
+            metadata.authorization_response_iss_parameter_supported,
+        ))
     }
 
     /// Fetches the metadata that `EVERGRANT_CONFIG` left for the first use, and stores it.
-    async fn discover_now(&self, row: &IntegrationRow, mut integration: Integration) -> Result<Integration> {
+    async fn discover_now(
+        &self,
+        row: &IntegrationRow,
+        mut integration: Integration,
+    ) -> Result<Integration> {
         let issuer = integration.configuration.issuer.clone().unwrap_or_default();
         let (endpoints, issuer_promised) = self.discover(&issuer).await?;
         integration.configuration.overrides.discovered = endpoints;
@@ -352,11 +477,23 @@ impl Engine {
         integration.configuration.discovery_due = false;
         let revision = row.revision + 1;
         let sealed = self
-            .seal(Subject::Integration(&row.key), Kind::Integration, "", revision, &integration.configuration)
+            .seal(
+                Subject::Integration(&row.key),
+                Kind::Integration,
+                "",
+                revision,
+                &integration.configuration,
+            )
             .await?;
         if self.store.writable() {
-            let found = IntegrationRow { key: row.key.clone(), revision, sealed };
-            self.store.put_integration(found, Some(row.revision)).await?;
+            let found = IntegrationRow {
+                key: row.key.clone(),
+                revision,
+                sealed,
+            };
+            self.store
+                .put_integration(found, Some(row.revision))
+                .await?;
             integration.revision = revision;
         }
         Ok(integration)
@@ -366,7 +503,10 @@ impl Engine {
         Error::new(
             ErrorKind::NotConfigured,
             "not_configured",
-            format!("{} ({}) is not configured in workspace {}", key.provider, key.grant_type, self.workspace),
+            format!(
+                "{} ({}) is not configured in workspace {}",
+                key.provider, key.grant_type, self.workspace
+            ),
         )
         .of_provider(&key.provider)
         .hint(self.command(&format!(
@@ -378,8 +518,17 @@ impl Engine {
 
 /// Lays what `configure` was given over what is stored.
 fn merge(configuration: &mut Configuration, request: &Configure) -> Result<()> {
-    let Configure { client_id, client_secret, settings, .. } = request;
-    if settings.exchange_from.as_deref().is_some_and(|from| !from.is_empty()) {
+    let Configure {
+        client_id,
+        client_secret,
+        settings,
+        ..
+    } = request;
+    if settings
+        .exchange_from
+        .as_deref()
+        .is_some_and(|from| !from.is_empty())
+    {
         return Err(Error::invalid_parameter(
             "not_supported",
             "exchange_from (token exchange, RFC 8693) is not supported yet",
@@ -389,7 +538,8 @@ fn merge(configuration: &mut Configuration, request: &Configure) -> Result<()> {
         configuration.client_id = Some(client_id.trim().to_owned()).filter(|id| !id.is_empty());
     }
     if let Some(secret) = client_secret {
-        configuration.client_secret = Some(secret.clone()).filter(|secret| !secret.expose().is_empty());
+        configuration.client_secret =
+            Some(secret.clone()).filter(|secret| !secret.expose().is_empty());
     }
     if let Some(scopes) = &settings.scopes {
         let mut unique = Vec::new();
@@ -411,10 +561,19 @@ fn merge(configuration: &mut Configuration, request: &Configure) -> Result<()> {
         }
     }
     let Overrides {
-        parameters, endpoints, client_authentication, api_hosts, authorization_parameters, token_parameters, ..
+        parameters,
+        endpoints,
+        client_authentication,
+        api_hosts,
+        authorization_parameters,
+        token_parameters,
+        ..
     } = &mut configuration.overrides;
     lay(parameters, settings.parameters.as_ref());
-    lay(authorization_parameters, settings.authorization_parameters.as_ref());
+    lay(
+        authorization_parameters,
+        settings.authorization_parameters.as_ref(),
+    );
     lay(token_parameters, settings.token_parameters.as_ref());
     if let Some(given) = &settings.endpoints {
         *endpoints = lay_endpoints(endpoints, given)?;
@@ -426,7 +585,8 @@ fn merge(configuration: &mut Configuration, request: &Configure) -> Result<()> {
         api_hosts.clone_from(hosts);
     }
     if let Some(separator) = &settings.scope_separator {
-        configuration.overrides.scope_separator = Some(separator.clone()).filter(|text| !text.is_empty());
+        configuration.overrides.scope_separator =
+            Some(separator.clone()).filter(|text| !text.is_empty());
     }
     if settings.pkce.is_some() {
         configuration.overrides.pkce = settings.pkce;
@@ -503,7 +663,9 @@ pub(crate) fn check_redirect_uri(redirect_uri: &str) -> Result<()> {
     }
     let loopback = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
     if url.scheme() == "http" && !loopback {
-        return Err(invalid("must be https, or http on 127.0.0.1, [::1] or localhost (RFC 8252 section 7.3)"));
+        return Err(invalid(
+            "must be https, or http on 127.0.0.1, [::1] or localhost (RFC 8252 section 7.3)",
+        ));
     }
     Ok(())
 }

@@ -19,7 +19,10 @@ impl Engine {
         connection: &str,
     ) -> Result<Report> {
         let integration = self.integration(provider, grant_type).await?;
-        let key = ConnectionKey { integration: integration.key, connection: connection.into() };
+        let key = ConnectionKey {
+            integration: integration.key,
+            connection: connection.into(),
+        };
         let mut report = Report::begin();
         self.refresh_into(&key, Freshness::Asked, &mut report).await;
         Ok(report)
@@ -46,16 +49,26 @@ impl Engine {
         Ok(report)
     }
 
-    async fn refresh_into(self: &Arc<Self>, key: &ConnectionKey, reason: Freshness, report: &mut Report) {
+    async fn refresh_into(
+        self: &Arc<Self>,
+        key: &ConnectionKey,
+        reason: Freshness,
+        report: &mut Report,
+    ) {
         let order = Order {
             key: key.clone(),
             resource: String::new(),
             reason,
-            need: Need { at_once: true, ..Need::default() },
+            need: Need {
+                at_once: true,
+                ..Need::default()
+            },
         };
         let what = format!("{}/{}", key.integration.provider, key.connection);
         let landed = loop {
-            let seat = self.flights.board(key, "", || refresh::refresh(Arc::clone(self), order.clone()));
+            let seat = self.flights.board(key, "", || {
+                refresh::refresh(Arc::clone(self), order.clone())
+            });
             let same_resource = seat.same_resource;
             let landed = seat.landed().await;
             if same_resource {
@@ -66,13 +79,20 @@ impl Engine {
             Ok(stored) => {
                 let lives = stored.token.expires_at.map_or_else(
                     || "it names no expiry".to_owned(),
-                    |expires_at| format!("it lives {} s", expires_at.since(self.clock.wall()).as_secs()),
+                    |expires_at| {
+                        format!(
+                            "it lives {} s",
+                            expires_at.since(self.clock.wall()).as_secs()
+                        )
+                    },
                 );
                 report.step(what, true, lives);
             }
             Err(error) => {
                 report.step(what, false, error.reason().to_owned());
-                report.reason.get_or_insert_with(|| error.reason().to_owned());
+                report
+                    .reason
+                    .get_or_insert_with(|| error.reason().to_owned());
                 if report.hint.is_none() {
                     report.hint = error.next_command().map(str::to_owned);
                 }
@@ -81,10 +101,18 @@ impl Engine {
     }
 
     /// "Fetch token": a service grant's connect. With `again` a new one is fetched whatever the stored one's age.
-    pub(crate) async fn fetch_token(self: &Arc<Self>, key: &ConnectionKey, again: bool) -> Result<()> {
+    pub(crate) async fn fetch_token(
+        self: &Arc<Self>,
+        key: &ConnectionKey,
+        again: bool,
+    ) -> Result<()> {
         if again {
             let report = self
-                .refresh_now(&key.integration.provider, Some(key.integration.grant_type), &key.connection)
+                .refresh_now(
+                    &key.integration.provider,
+                    Some(key.integration.grant_type),
+                    &key.connection,
+                )
                 .await?;
             if report.ok {
                 return Ok(());
@@ -96,6 +124,9 @@ impl Engine {
             connection: key.connection.to_string(),
             ..TokenRequest::default()
         };
-        self.get_token(&request).await.map(drop).map_err(|error: Error| error)
+        self.get_token(&request)
+            .await
+            .map(drop)
+            .map_err(|error: Error| error)
     }
 }

@@ -76,17 +76,24 @@ impl Engine {
     ///
     /// # Errors
     /// `InvalidParameter` naming the file, line and field; errors of `configure` and `import_refresh_token`.
-    pub async fn apply(self: &Arc<Self>, path: &Path, check: bool, lookup: &Lookup) -> Result<Report> {
+    pub async fn apply(
+        self: &Arc<Self>,
+        path: &Path,
+        check: bool,
+        lookup: &Lookup,
+    ) -> Result<Report> {
         let file = read(path)?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let mut report = Report::begin();
         for entry in file.integrations {
-            let settings: Settings =
-                serde_json::from_value(serde_json::Value::Object(entry.settings)).map_err(|error| {
-                    invalid(path, &format!("integration {}: {error}", entry.provider))
-                })?;
+            let settings: Settings = serde_json::from_value(serde_json::Value::Object(
+                entry.settings,
+            ))
+            .map_err(|error| invalid(path, &format!("integration {}: {error}", entry.provider)))?;
             let client_secret = match &entry.client_secret {
-                Some(reference) => Some(resolve(reference, folder, lookup, &entry.provider)?.into()),
+                Some(reference) => {
+                    Some(resolve(reference, folder, lookup, &entry.provider)?.into())
+                }
                 None => None,
             };
             let request = Configure {
@@ -97,7 +104,11 @@ impl Engine {
                 settings,
             };
             let outcome = self.configure_or_compare(request, check).await?;
-            report.step(format!("integration {}", entry.provider), !(check && outcome.differs), outcome.words);
+            report.step(
+                format!("integration {}", entry.provider),
+                !(check && outcome.differs),
+                outcome.words,
+            );
         }
         for entry in file.connections {
             let name = entry.connection.unwrap_or_else(|| "default".to_owned());
@@ -107,21 +118,39 @@ impl Engine {
                 integration: self.key(&self.canonical(&entry.provider), grant_type),
                 connection: name.as_str().into(),
             };
-            let state = self.store.load(&key, "").await?.connection.map(|row| row.state);
-            if matches!(state, Some(StoredState::Connected | StoredState::ReauthorizationRequired)) {
+            let state = self
+                .store
+                .load(&key, "")
+                .await?
+                .connection
+                .map(|row| row.state);
+            if matches!(
+                state,
+                Some(StoredState::Connected | StoredState::ReauthorizationRequired)
+            ) {
                 report.step(what, true, "exists, left alone");
             } else if check {
                 report.step(what, false, "would be imported");
             } else {
-                let refresh_token = resolve(&entry.refresh_token, folder, lookup, &entry.provider)?.into();
-                self.import_refresh_token(&entry.provider, refresh_token, Some(grant_type), &name, &entry.scopes)
-                    .await?;
+                let refresh_token =
+                    resolve(&entry.refresh_token, folder, lookup, &entry.provider)?.into();
+                self.import_refresh_token(
+                    &entry.provider,
+                    refresh_token,
+                    Some(grant_type),
+                    &name,
+                    &entry.scopes,
+                )
+                .await?;
                 report.step(what, true, "imported");
             }
         }
         if check && !report.ok {
             report.reason = Some("The workspace differs from the file".to_owned());
-            report.hint = Some(self.command(&format!("apply {}", crate::engine::quote(&path.to_string_lossy()))));
+            report.hint = Some(self.command(&format!(
+                "apply {}",
+                crate::engine::quote(&path.to_string_lossy())
+            )));
         }
         Ok(report)
     }
@@ -130,20 +159,33 @@ impl Engine {
 fn read(path: &Path) -> Result<File> {
     const LIMIT: u64 = 1 << 20;
     let text = match std::fs::metadata(path) {
-        Ok(metadata) if metadata.len() > LIMIT => return Err(invalid(path, "it is larger than 1 MiB")),
-        Ok(_) => std::fs::read_to_string(path).map_err(|error| invalid(path, &error.to_string()))?,
+        Ok(metadata) if metadata.len() > LIMIT => {
+            return Err(invalid(path, "it is larger than 1 MiB"));
+        }
+        Ok(_) => {
+            std::fs::read_to_string(path).map_err(|error| invalid(path, &error.to_string()))?
+        }
         Err(error) => return Err(invalid(path, &error.to_string())),
     };
     // Without the snippet: a file that wrongly holds a secret must not be quoted.
     let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
-    serde_saphyr::from_str_with_options(&text, options).map_err(|error| invalid(path, &error.to_string()))
+    serde_saphyr::from_str_with_options(&text, options)
+        .map_err(|error| invalid(path, &error.to_string()))
 }
 
-fn resolve(reference: &Reference, folder: &Path, lookup: &Lookup, provider: &str) -> Result<Secret> {
-    let missing = |what: String| Error::invalid_parameter("secret_not_found", what).of_provider(provider);
+fn resolve(
+    reference: &Reference,
+    folder: &Path,
+    lookup: &Lookup,
+    provider: &str,
+) -> Result<Secret> {
+    let missing =
+        |what: String| Error::invalid_parameter("secret_not_found", what).of_provider(provider);
     match reference {
-        Reference::Env(name) => lookup(name)
-            .ok_or_else(|| missing(format!("The environment variable {name} is not set")).hint(format!("export {name}=..."))),
+        Reference::Env(name) => lookup(name).ok_or_else(|| {
+            missing(format!("The environment variable {name} is not set"))
+                .hint(format!("export {name}=..."))
+        }),
         Reference::File(path) => {
             let path = folder.join(path);
             let text = std::fs::read_to_string(&path)
@@ -151,20 +193,33 @@ fn resolve(reference: &Reference, folder: &Path, lookup: &Lookup, provider: &str
             Ok(Secret::from(text.trim_end_matches(['\r', '\n'])))
         }
         Reference::Command(words) => {
-            let (program, arguments) = words.split_first().ok_or_else(|| missing("An empty command".to_owned()))?;
+            let (program, arguments) = words
+                .split_first()
+                .ok_or_else(|| missing("An empty command".to_owned()))?;
             let mut command = Command::new(program);
-            command.args(arguments).stdin(Stdio::null()).stderr(Stdio::inherit()).current_dir(folder);
+            command
+                .args(arguments)
+                .stdin(Stdio::null())
+                .stderr(Stdio::inherit())
+                .current_dir(folder);
             for variable in KEY_VARIABLES {
                 command.env_remove(variable);
             }
-            let output =
-                command.output().map_err(|error| missing(format!("The command {program} can't be run: {error}")))?;
+            let output = command
+                .output()
+                .map_err(|error| missing(format!("The command {program} can't be run: {error}")))?;
             let printed = crate::secret::SecretBytes::from(output.stdout);
             if !output.status.success() {
-                return Err(missing(format!("The command {program} failed ({})", output.status)));
+                return Err(missing(format!(
+                    "The command {program} failed ({})",
+                    output.status
+                )));
             }
-            let text = std::str::from_utf8(printed.expose())
-                .map_err(|_| missing(format!("The command {program} printed something that is no text")))?;
+            let text = std::str::from_utf8(printed.expose()).map_err(|_| {
+                missing(format!(
+                    "The command {program} printed something that is no text"
+                ))
+            })?;
             Ok(Secret::from(text.trim_end_matches(['\r', '\n'])))
         }
     }

@@ -68,15 +68,30 @@ impl Flights {
             };
         }
         let (sender, landing) = watch::channel(None);
-        table.running.insert(key.clone(), Running { resource: resource.into(), landing: landing.clone() });
+        table.running.insert(
+            key.clone(),
+            Running {
+                resource: resource.into(),
+                landing: landing.clone(),
+            },
+        );
         drop(table);
-        let lead = Lead { table: Arc::clone(&self.0), key: key.clone(), sender, _unfinished: Unfinished::begin() };
+        let lead = Lead {
+            table: Arc::clone(&self.0),
+            key: key.clone(),
+            sender,
+            _unfinished: Unfinished::begin(),
+        };
         let flight = flight();
         runtime::spawn(async move {
             let landed = flight.await;
             lead.land(landed);
         });
-        Seat { landing, leads: true, same_resource: true }
+        Seat {
+            landing,
+            leads: true,
+            same_resource: true,
+        }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -102,7 +117,11 @@ struct Lead {
 impl Lead {
     fn land(&self, landed: Landed) {
         // Off the table first: who comes now judges the stored token instead of sharing an old result.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner).running.remove(&self.key);
+        self.table
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .running
+            .remove(&self.key);
         self.sender.send_replace(Some(landed));
     }
 }

@@ -31,29 +31,39 @@ pub struct StoredToken {
 impl StoredToken {
     /// The lifetime the provider gave it, `None` when it did not say.
     pub fn lifetime(&self) -> Option<Duration> {
-        self.token.expires_at.map(|expires_at| expires_at.since(self.token.obtained_at))
+        self.token
+            .expires_at
+            .map(|expires_at| expires_at.since(self.token.obtained_at))
     }
 
     /// The time before its expiry in which it is handed out and refreshed at once: the same on every host.
     pub fn margin(&self, key: &ConnectionKey) -> Duration {
         let lifetime = self.lifetime().unwrap_or(ASSUMED_LIFETIME);
-        self.margin_cap.min(lifetime / 10).mul_f64(0.75 + 0.25 * spread(key))
+        self.margin_cap
+            .min(lifetime / 10)
+            .mul_f64(0.75 + 0.25 * spread(key))
     }
 
     /// Whether it no longer works by the provider's own word.
     pub fn used_up(&self, now: Timestamp) -> bool {
-        self.token.expires_at.is_some_and(|expires_at| expires_at <= now)
+        self.token
+            .expires_at
+            .is_some_and(|expires_at| expires_at <= now)
     }
 
     /// The default `min_ttl` of this token: never more than half of what it lives.
     pub fn default_min_ttl(&self) -> Duration {
-        self.lifetime().map_or(DEFAULT_MIN_TTL, |lifetime| DEFAULT_MIN_TTL.min(lifetime / 2))
+        self.lifetime().map_or(DEFAULT_MIN_TTL, |lifetime| {
+            DEFAULT_MIN_TTL.min(lifetime / 2)
+        })
     }
 
     /// Until when [`judge`] calls it fresh for a caller without wishes; `None` is for ever.
     pub fn fresh_until(&self, key: &ConnectionKey) -> Option<Timestamp> {
         match self.token.expires_at {
-            Some(expires_at) => Some(expires_at.before(self.margin(key).max(self.default_min_ttl()))),
+            Some(expires_at) => {
+                Some(expires_at.before(self.margin(key).max(self.default_min_ttl())))
+            }
             None => self.assumed_until,
         }
     }
@@ -164,13 +174,21 @@ pub fn back_off(failures: u32, retry_after: Option<Duration>, random: f64) -> Du
     const LONGEST: f64 = 300.0;
     let doubled = (FIRST * 2f64.powi(failures.saturating_sub(1).min(16) as i32)).min(LONGEST);
     let spread = Duration::from_secs_f64(doubled * (0.5 + 0.5 * random));
-    spread.max(retry_after.unwrap_or_default().min(Duration::from_secs(86_400)))
+    spread.max(
+        retry_after
+            .unwrap_or_default()
+            .min(Duration::from_secs(86_400)),
+    )
 }
 
 /// A number from 0 to 1 that is the same for a connection on every host.
 fn spread(key: &ConnectionKey) -> f64 {
     let mut hash = Sha256::new();
-    for part in [&*key.integration.provider, key.integration.grant_type.as_str(), &*key.connection] {
+    for part in [
+        &*key.integration.provider,
+        key.integration.grant_type.as_str(),
+        &*key.connection,
+    ] {
         hash.update(part.as_bytes());
         hash.update([0]);
     }

@@ -29,7 +29,10 @@ impl Engine {
         requested: &[String],
         account: Account,
     ) -> Result<()> {
-        let granted = issued.granted_scopes.clone().unwrap_or_else(|| requested.to_vec());
+        let granted = issued
+            .granted_scopes
+            .clone()
+            .unwrap_or_else(|| requested.to_vec());
         let mut token = issued.token;
         token.revision = integration.revision;
         token.scopes.clone_from(&granted);
@@ -40,6 +43,10 @@ impl Engine {
             requested_scopes: requested.to_vec(),
             granted_scopes: granted,
             account,
+            subject: issued
+                .id_token
+                .as_ref()
+                .map(|claims| claims.subject.clone()),
             client_id: integration.client_id().to_owned(),
             issuer: spec.endpoints.issuer.clone(),
             token_endpoint: spec.endpoints.token_endpoint.clone().unwrap_or_default(),
@@ -48,11 +55,11 @@ impl Engine {
             refusal: None,
         };
         if grant.refresh_token.is_none() && token.expires_at.is_some() && spec.refresh.is_some() {
-            let needs = scope::needed_for_refresh(spec);
-            tracing::warn!(provider = %key.integration.provider, needs,
+            tracing::warn!(provider = %key.integration.provider,
                 "no refresh token came: the connection ends with its access token");
         }
-        self.commit_grant(key, grant, Some((token, spec)), "connected").await
+        self.commit_grant(key, grant, Some((token, spec)), "connected")
+            .await
     }
 
     /// Takes over a refresh token that was issued elsewhere to the same client.
@@ -72,7 +79,10 @@ impl Engine {
         self.require_writable("import-refresh-token")?;
         let grant_type = grant_type.unwrap_or(GrantType::AuthorizationCode);
         let integration = self.integration(provider, Some(grant_type)).await?;
-        let key = ConnectionKey { integration: integration.key.clone(), connection: connection.into() };
+        let key = ConnectionKey {
+            integration: integration.key.clone(),
+            connection: connection.into(),
+        };
         let spec = integration.spec()?;
         if grant_type != GrantType::AuthorizationCode || spec.refresh.is_none() {
             return Err(Error::invalid_parameter(
@@ -114,6 +124,7 @@ impl Engine {
             requested_scopes: requested.clone(),
             granted_scopes: requested,
             account: Account::default(),
+            subject: None,
             client_id: integration.client_id().to_owned(),
             issuer: spec.endpoints.issuer.clone(),
             token_endpoint: spec.endpoints.token_endpoint.clone().unwrap_or_default(),
@@ -122,7 +133,8 @@ impl Engine {
             refusal: None,
         };
         self.commit_grant(&key, grant, None, "imported").await?;
-        self.status(&key.integration.provider, Some(grant_type), connection).await
+        self.status(&key.integration.provider, Some(grant_type), connection)
+            .await
     }
 
     async fn commit_grant(
@@ -145,14 +157,17 @@ impl Engine {
             {
                 grant.refresh_token = old.refresh_token;
             }
-            let stored: Option<StoredToken> =
-                token.as_ref().map(|(token, spec)| stored_token(token.clone(), &grant, spec));
+            let stored: Option<StoredToken> = token
+                .as_ref()
+                .map(|(token, spec)| stored_token(token.clone(), &grant, spec));
             let generation = self.next_generation(loaded.generation());
             let subject = Subject::Connection(key);
             let token_row = match &stored {
                 Some(stored) => Some(TokenRow {
                     resource: String::new(),
-                    sealed: self.seal(subject, Kind::Token, "", generation, stored).await?,
+                    sealed: self
+                        .seal(subject, Kind::Token, "", generation, stored)
+                        .await?,
                 }),
                 None => None,
             };
@@ -162,7 +177,10 @@ impl Engine {
             };
             let commit = Commit {
                 state: StoredState::Connected,
-                grant: Some(self.seal(subject, Kind::Grant, "", generation, &grant).await?),
+                grant: Some(
+                    self.seal(subject, Kind::Grant, "", generation, &grant)
+                        .await?,
+                ),
                 fingerprint,
                 token: token_row,
                 drop_tokens: true,

@@ -24,21 +24,31 @@ impl Keys {
     /// store is opened. None is made yet.
     pub fn read(source: KeySource) -> Result<Self> {
         let master = source.read()?.map(Arc::new);
-        Ok(Self { source, master: Mutex::new(master), data: Mutex::default() })
+        Ok(Self {
+            source,
+            master: Mutex::new(master),
+            data: Mutex::default(),
+        })
     }
 
     /// Holds the key against the store: another store's key is told before any record is opened, and a store that holds
     /// records without a key at once.
     pub async fn check(&self, store: &dyn Store) -> Result<()> {
         if let Some(wanted) = store.master_key_id().await? {
-            self.master(store).await?.must_be(&wanted, &store.location())?;
+            self.master(store)
+                .await?
+                .must_be(&wanted, &store.location())?;
         }
         Ok(())
     }
 
     /// The id of the key that was read.
     pub fn master_id(&self) -> Option<String> {
-        self.master.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|master| master.id())
+        self.master
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map(|master| master.id())
     }
 
     /// Seals a record under the newest data key of the workspace, which is made if there is none.
@@ -54,9 +64,18 @@ impl Keys {
         plaintext: &SecretBytes,
     ) -> Result<Sealed> {
         let key = self.newest(store, clock, subject.workspace()).await?;
-        let context = Context { subject, kind, resource, generation };
+        let context = Context {
+            subject,
+            kind,
+            resource,
+            generation,
+        };
         let blob = vault::seal(&key, &context, plaintext.expose())?;
-        Ok(Sealed { key_id: key.id(), generation, blob })
+        Ok(Sealed {
+            key_id: key.id(),
+            generation,
+            blob,
+        })
     }
 
     /// Opens a record.
@@ -68,8 +87,19 @@ impl Keys {
         resource: &str,
         sealed: &Sealed,
     ) -> Result<SecretBytes> {
-        let key = self.by_id(store, subject.workspace(), sealed.key_id).await?;
-        vault::open(&key, &Context { subject, kind, resource, generation: sealed.generation }, &sealed.blob)
+        let key = self
+            .by_id(store, subject.workspace(), sealed.key_id)
+            .await?;
+        vault::open(
+            &key,
+            &Context {
+                subject,
+                kind,
+                resource,
+                generation: sealed.generation,
+            },
+            &sealed.blob,
+        )
     }
 
     /// A keyed hash of a refresh token.
@@ -80,10 +110,18 @@ impl Keys {
         workspace: &str,
         refresh_token: &RefreshToken,
     ) -> Result<Vec<u8>> {
-        Ok(fingerprint(&*self.newest(store, clock, workspace).await?, refresh_token))
+        Ok(fingerprint(
+            &*self.newest(store, clock, workspace).await?,
+            refresh_token,
+        ))
     }
 
-    async fn newest(&self, store: &dyn Store, clock: &Clock, workspace: &str) -> Result<Arc<DataKey>> {
+    async fn newest(
+        &self,
+        store: &dyn Store,
+        clock: &Clock,
+        workspace: &str,
+    ) -> Result<Arc<DataKey>> {
         let rows = store.keys(workspace).await?;
         let row = match rows.into_iter().max_by_key(|row| row.key_id) {
             Some(row) => row,
@@ -122,7 +160,10 @@ impl Keys {
         let master = self.master(store).await?;
         master.must_be(&row.master_key_id, &store.location())?;
         let key = Arc::new(master.unwrap(&row.workspace, row.key_id, &row.wrapped)?);
-        self.data.lock().unwrap_or_else(PoisonError::into_inner).insert(row.key_id, Arc::clone(&key));
+        self.data
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(row.key_id, Arc::clone(&key));
         Ok(key)
     }
 
@@ -132,12 +173,18 @@ impl Keys {
             return Ok(Arc::clone(master));
         }
         let wanted = store.master_key_id().await?;
-        let settled = self.source.settle(self.source.read()?, &store.location(), wanted.as_deref())?;
+        let settled =
+            self.source
+                .settle(self.source.read()?, &store.location(), wanted.as_deref())?;
         let mut master = self.master.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(master.get_or_insert(Arc::new(settled))))
     }
 
     fn known(&self, key_id: i64) -> Option<Arc<DataKey>> {
-        self.data.lock().unwrap_or_else(PoisonError::into_inner).get(&key_id).cloned()
+        self.data
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key_id)
+            .cloned()
     }
 }

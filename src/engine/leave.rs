@@ -25,7 +25,10 @@ impl Engine {
         revoke: bool,
     ) -> Result<Report> {
         let meant = self.meant(provider, grant_type).await?;
-        let key = ConnectionKey { integration: meant.key.clone(), connection: connection.into() };
+        let key = ConnectionKey {
+            integration: meant.key.clone(),
+            connection: connection.into(),
+        };
         self.require_writable("disconnect")?;
         let mut report = Report::begin();
         self.leave(&meant, &key, revoke, &mut report).await?;
@@ -33,7 +36,12 @@ impl Engine {
     }
 
     /// Disconnects every connection of an integration and forgets the integration itself.
-    pub async fn remove(&self, provider: &str, grant_type: Option<GrantType>, revoke: bool) -> Result<Report> {
+    pub async fn remove(
+        &self,
+        provider: &str,
+        grant_type: Option<GrantType>,
+        revoke: bool,
+    ) -> Result<Report> {
         let meant = self.meant(provider, grant_type).await?;
         self.require_writable("remove")?;
         let mut report = Report::begin();
@@ -43,7 +51,11 @@ impl Engine {
         match &meant.row {
             Some(row) if row.key == meant.key => {
                 self.store.delete_integration(&meant.key).await?;
-                report.step("configuration", true, format!("{} ({}) removed", meant.key.provider, meant.key.grant_type));
+                report.step(
+                    "configuration",
+                    true,
+                    format!("{} ({}) removed", meant.key.provider, meant.key.grant_type),
+                );
             }
             Some(row) => report.step(
                 "configuration",
@@ -56,21 +68,38 @@ impl Engine {
         Ok(report)
     }
 
-    async fn leave(&self, meant: &Meant, key: &ConnectionKey, revoke: bool, report: &mut Report) -> Result<()> {
+    async fn leave(
+        &self,
+        meant: &Meant,
+        key: &ConnectionKey,
+        revoke: bool,
+        report: &mut Report,
+    ) -> Result<()> {
         let Some(loaded) = self.mark(key).await? else {
-            report.step("tokens", true, format!("{} was not connected", key.connection));
+            report.step(
+                "tokens",
+                true,
+                format!("{} was not connected", key.connection),
+            );
             return Ok(());
         };
         self.cache.drop_connection(key);
         let grant = self.open_grant(key, &loaded).await;
         if revoke {
             match grant {
-                Ok(grant) => self.revoke(meant, key, &loaded, grant.as_ref(), report).await,
+                Ok(grant) => {
+                    self.revoke(meant, key, &loaded, grant.as_ref(), report)
+                        .await
+                }
                 // A record that does not open can be deleted all the same; what it held lives on.
                 Err(error) => report.step("revocation", false, error.reason().to_owned()),
             }
         } else {
-            report.step("revocation", true, "left out, as asked: the tokens live on at the provider until they expire");
+            report.step(
+                "revocation",
+                true,
+                "left out, as asked: the tokens live on at the provider until they expire",
+            );
         }
         let mut generation = loaded.generation();
         loop {
@@ -93,7 +122,11 @@ impl Engine {
         }
         self.cache.drop_connection(key);
         tracing::info!(provider = %key.integration.provider, connection = %key.connection, "disconnected");
-        report.step("tokens", true, format!("those of {} deleted", key.connection));
+        report.step(
+            "tokens",
+            true,
+            format!("those of {} deleted", key.connection),
+        );
         Ok(())
     }
 
@@ -126,8 +159,11 @@ impl Engine {
         report: &mut Report,
     ) {
         let asked = async {
-            let integration = self.open_integration(&meant.key, meant.row.as_ref()).await?;
-            let spec = integration.spec_with(&grant.map(|grant| grant.kept.clone()).unwrap_or_default())?;
+            let integration = self
+                .open_integration(&meant.key, meant.row.as_ref())
+                .await?;
+            let spec = integration
+                .spec_with(&grant.map(|grant| grant.kept.clone()).unwrap_or_default())?;
             if let Some(grant) = grant
                 && key.integration.grant_type == GrantType::AuthorizationCode
             {
@@ -135,23 +171,29 @@ impl Engine {
             }
             let token = self.open_token(key, loaded).await?;
             let refresh_token = grant.and_then(|grant| grant.refresh_token.as_ref());
-            let wants_access = spec.revocation.token.as_deref() == Some("access_token");
-            let token = match (refresh_token, &token) {
-                (Some(refresh_token), _) if !wants_access => RevokedToken::Refresh(refresh_token),
-                (_, Some(stored)) => RevokedToken::Access(&stored.token.value),
-                (Some(refresh_token), None) => RevokedToken::Refresh(refresh_token),
-                (None, None) => return Ok(None),
+            let access_token = token.as_ref().map(|stored| &stored.token.value);
+            let Some(token) = RevokedToken::choose(&spec.revocation, refresh_token, access_token)
+            else {
+                return Ok(None);
             };
-            revoke::revoke(&self.http(), &spec, &integration.client(&spec), token).await.map(Some)
+            let client = integration.client(&spec);
+            revoke::revoke(&self.http(), &spec, client, token, &self.clock)
+                .await
+                .map(Some)
         };
         match tokio::time::timeout(REVOCATION_DEADLINE, asked).await {
-            Ok(Ok(Some(revoked))) => report.step("revocation", true, revoked.in_words()),
+            Ok(Ok(Some(revoked))) => report.step("revocation", true, revoked.what),
             Ok(Ok(None)) => report.step("revocation", true, "there was no token to revoke"),
             Ok(Err(error)) => report.step("revocation", false, error.reason().to_owned()),
-            Err(_) => report.step("revocation", false, "the provider did not answer in time: the tokens may live on"),
+            Err(_) => report.step(
+                "revocation",
+                false,
+                "the provider did not answer in time: the tokens may live on",
+            ),
         }
         if !report.ok && report.reason.is_none() {
-            report.reason = Some("The tokens are deleted here, but may live on at the provider".to_owned());
+            report.reason =
+                Some("The tokens are deleted here, but may live on at the provider".to_owned());
         }
     }
 }

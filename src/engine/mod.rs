@@ -76,7 +76,11 @@ pub struct TokenRequest {
 
 impl TokenRequest {
     fn need(&self) -> Need {
-        Need { min_ttl: self.min_ttl, replacing: self.replacing.clone(), at_once: false }
+        Need {
+            min_ttl: self.min_ttl,
+            replacing: self.replacing.clone(),
+            at_once: false,
+        }
     }
 }
 
@@ -95,10 +99,15 @@ impl Engine {
             return Ok(slot);
         }
         let meant = self.meant(&request.provider, request.grant_type).await?;
-        let key = ConnectionKey { integration: meant.key.clone(), connection: request.connection.as_str().into() };
-        self.token_of(&meant, &key, request)
-            .await
-            .map_err(|error| error.of_provider(&key.integration.provider).of_connection(&key.connection))
+        let key = ConnectionKey {
+            integration: meant.key.clone(),
+            connection: request.connection.as_str().into(),
+        };
+        self.token_of(&meant, &key, request).await.map_err(|error| {
+            error
+                .of_provider(&key.integration.provider)
+                .of_connection(&key.connection)
+        })
     }
 
     /// The cached token, if this process may hand it out without I/O.
@@ -107,9 +116,18 @@ impl Engine {
         (slot.fresh() && self.suits(&key, &slot, request)).then_some(slot)
     }
 
-    async fn token_of(self: &Arc<Self>, meant: &Meant, key: &ConnectionKey, request: &TokenRequest) -> Result<Arc<Slot>> {
+    async fn token_of(
+        self: &Arc<Self>,
+        meant: &Meant,
+        key: &ConnectionKey,
+        request: &TokenRequest,
+    ) -> Result<Arc<Slot>> {
         let Some(row) = &meant.row else {
-            return Err(self.open_integration(&meant.key, None).await.err().unwrap_or_else(|| self.not_connected(key)));
+            return Err(self
+                .open_integration(&meant.key, None)
+                .await
+                .err()
+                .unwrap_or_else(|| self.not_connected(key)));
         };
         let resource = match &request.resource {
             Some(resource) => self.resource_of(meant, resource).await?,
@@ -137,21 +155,27 @@ impl Engine {
             tracing::debug!(provider = %key.integration.provider, connection = %key.connection,
                 freshness = freshness.as_str(), "judged");
             if let (Some(stored), true) = (&stored, freshness.serves()) {
-                self.check_scopes(meant, key, &loaded, stored, &request.scopes).await?;
+                self.check_scopes(meant, key, &loaded, stored, &request.scopes)
+                    .await?;
                 if freshness == Freshness::Expiring {
                     self.refresh_in_background(key, &resource, &loaded);
                 }
-                return Ok(self.cache.put(key, Arc::clone(stored), loaded.generation(), era));
+                return Ok(self
+                    .cache
+                    .put(key, Arc::clone(stored), loaded.generation(), era));
             }
-            if let (Some(min_ttl), Some(lifetime)) = (request.min_ttl, stored.as_ref().and_then(|stored| stored.lifetime()))
-                && freshness == Freshness::BelowMinTtl
+            if let (Some(min_ttl), Some(lifetime)) = (
+                request.min_ttl,
+                stored.as_ref().and_then(|stored| stored.lifetime()),
+            ) && freshness == Freshness::BelowMinTtl
                 && min_ttl > lifetime
             {
                 return Err(self.min_ttl_too_long(min_ttl, lifetime));
             }
             if let Some(stored) = flown {
                 // It was fetched for this very call; a lifetime of zero serves those who waited.
-                self.check_scopes(meant, key, &loaded, &stored, &request.scopes).await?;
+                self.check_scopes(meant, key, &loaded, &stored, &request.scopes)
+                    .await?;
                 return Ok(self.cache.put(key, stored, loaded.generation(), era));
             }
             let order = Order {
@@ -160,16 +184,23 @@ impl Engine {
                 reason: freshness,
                 need: need.clone(),
             };
-            let seat = self.flights.board(key, &resource, || refresh::refresh(Arc::clone(self), order));
+            let seat = self
+                .flights
+                .board(key, &resource, || refresh::refresh(Arc::clone(self), order));
             let same_resource = seat.same_resource;
             match seat.landed().await {
                 _ if !same_resource => {}
-                Ok(landed) if Some(&landed.token.value) != request.replacing.as_ref() => flown = Some(landed),
+                Ok(landed) if Some(&landed.token.value) != request.replacing.as_ref() => {
+                    flown = Some(landed)
+                }
                 Ok(_) => {}
                 Err(error) => {
                     return match stored {
-                        Some(stored) if self.serves_meanwhile(&stored, freshness, request, &error) => {
-                            self.check_scopes(meant, key, &loaded, &stored, &request.scopes).await?;
+                        Some(stored)
+                            if self.serves_meanwhile(&stored, freshness, request, &error) =>
+                        {
+                            self.check_scopes(meant, key, &loaded, &stored, &request.scopes)
+                                .await?;
                             Ok(self.cache.put(key, stored, loaded.generation(), era))
                         }
                         _ => Err(error),
@@ -191,7 +222,9 @@ impl Engine {
                 integration: self.key(&provider, *grant_type),
                 connection: request.connection.as_str().into(),
             };
-            let slot = self.cache.get(&key, request.resource.as_deref().unwrap_or_default())?;
+            let slot = self
+                .cache
+                .get(&key, request.resource.as_deref().unwrap_or_default())?;
             Some((key, slot))
         });
         let first = found.next()?;
@@ -202,7 +235,10 @@ impl Engine {
     fn suits(&self, key: &ConnectionKey, slot: &Slot, request: &TokenRequest) -> bool {
         let need = request.need();
         judge(Some(&slot.stored), key, &need, None, self.clock.wall()) == Freshness::Fresh
-            && request.scopes.iter().all(|scope| slot.stored.token.scopes.contains(scope))
+            && request
+                .scopes
+                .iter()
+                .all(|scope| slot.stored.token.scopes.contains(scope))
     }
 
     /// Looks at the store's change counter when the last look is a second old; answers with the cache's era.
@@ -215,8 +251,17 @@ impl Engine {
     }
 
     /// Whether a token that is no longer good enough for the margin still serves while the provider is away.
-    fn serves_meanwhile(&self, stored: &StoredToken, freshness: Freshness, request: &TokenRequest, error: &Error) -> bool {
-        let transient = matches!(error.kind(), ErrorKind::ProviderUnavailable { .. } | ErrorKind::Store);
+    fn serves_meanwhile(
+        &self,
+        stored: &StoredToken,
+        freshness: Freshness,
+        request: &TokenRequest,
+        error: &Error,
+    ) -> bool {
+        let transient = matches!(
+            error.kind(),
+            ErrorKind::ProviderUnavailable { .. } | ErrorKind::Store
+        );
         let lives = match freshness {
             Freshness::BelowMinTtl => !stored.used_up(self.clock.wall()),
             Freshness::Unknown => true,
@@ -225,7 +270,12 @@ impl Engine {
         transient && lives && request.min_ttl.is_none()
     }
 
-    fn refresh_in_background(self: &Arc<Self>, key: &ConnectionKey, resource: &str, loaded: &Loaded) {
+    fn refresh_in_background(
+        self: &Arc<Self>,
+        key: &ConnectionKey,
+        resource: &str,
+        loaded: &Loaded,
+    ) {
         let resting = loaded
             .attempt
             .as_ref()
@@ -241,11 +291,17 @@ impl Engine {
             reason: Freshness::Expiring,
             need: Need::default(),
         };
-        self.flights.board(key, resource, || refresh::refresh(Arc::clone(self), order));
+        self.flights
+            .board(key, resource, || refresh::refresh(Arc::clone(self), order));
     }
 
     /// Whether the connection's state allows a token at all.
-    async fn check_state(self: &Arc<Self>, key: &ConnectionKey, loaded: &Loaded, service: bool) -> Result<()> {
+    async fn check_state(
+        self: &Arc<Self>,
+        key: &ConnectionKey,
+        loaded: &Loaded,
+        service: bool,
+    ) -> Result<()> {
         match loaded.connection.as_ref().map(|row| row.state) {
             Some(StoredState::Connected) => Ok(()),
             Some(StoredState::ReauthorizationRequired) => {
@@ -257,21 +313,37 @@ impl Engine {
                 Err(self.not_connected(key))
             }
             None | Some(StoredState::Disconnected) if service => Ok(()),
-            None | Some(StoredState::Disconnected) => Err(self.not_connected_naming_others(key).await),
+            None | Some(StoredState::Disconnected) => {
+                Err(self.not_connected_naming_others(key).await)
+            }
         }
     }
 
     /// Whether the grant belongs to the client and the server that are configured now.
-    async fn check_identity(&self, meant: &Meant, key: &ConnectionKey, loaded: &Loaded) -> Result<()> {
+    async fn check_identity(
+        &self,
+        meant: &Meant,
+        key: &ConnectionKey,
+        loaded: &Loaded,
+    ) -> Result<()> {
         let (integration, grant) = match self.open_grant(key, loaded).await? {
-            Some(grant) => (self.open_integration(&meant.key, meant.row.as_ref()).await?, grant),
+            Some(grant) => (
+                self.open_integration(&meant.key, meant.row.as_ref())
+                    .await?,
+                grant,
+            ),
             None => return Ok(()),
         };
         self.same_client(&integration, &grant, key)
     }
 
     /// A refresh token goes only to the endpoint and client it was issued for.
-    pub(crate) fn same_client(&self, integration: &Integration, grant: &Grant, key: &ConnectionKey) -> Result<()> {
+    pub(crate) fn same_client(
+        &self,
+        integration: &Integration,
+        grant: &Grant,
+        key: &ConnectionKey,
+    ) -> Result<()> {
         let spec = integration.spec_with(&grant.kept)?;
         let issuer_differs = match (&grant.issuer, &spec.endpoints.issuer) {
             (Some(granted), Some(configured)) => granted != configured,
@@ -287,9 +359,15 @@ impl Engine {
             return Ok(());
         };
         Err(Error::new(
-            ErrorKind::ReauthorizationRequired { error: None, description: None },
+            ErrorKind::ReauthorizationRequired {
+                error: None,
+                description: None,
+            },
             "client_changed",
-            format!("{} was connected with another {what} than the one configured now", key.integration.provider),
+            format!(
+                "{} was connected with another {what} than the one configured now",
+                key.integration.provider
+            ),
         )
         .hint(self.connect_command(key, true)))
     }
@@ -302,13 +380,21 @@ impl Engine {
         stored: &StoredToken,
         needed: &[String],
     ) -> Result<()> {
-        if needed.iter().all(|scope| stored.token.scopes.contains(scope)) {
+        if needed
+            .iter()
+            .all(|scope| stored.token.scopes.contains(scope))
+        {
             return Ok(());
         }
-        let integration = self.open_integration(&meant.key, meant.row.as_ref()).await?;
+        let integration = self
+            .open_integration(&meant.key, meant.row.as_ref())
+            .await?;
         let spec = integration.spec()?;
-        let missing: Vec<String> =
-            needed.iter().filter(|needed| !scope::covers(&stored.token.scopes, needed, &spec)).cloned().collect();
+        let missing: Vec<String> = needed
+            .iter()
+            .filter(|needed| !scope::covers(&stored.token.scopes, needed, &spec))
+            .cloned()
+            .collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -318,7 +404,10 @@ impl Engine {
         };
         let mut union = granted;
         union.extend(missing.iter().cloned());
-        let flags: String = missing.iter().map(|scope| format!(" --scope {}", quote(scope))).collect();
+        let flags: String = missing
+            .iter()
+            .map(|scope| format!(" --scope {}", quote(scope)))
+            .collect();
         let hint = match key.integration.grant_type {
             GrantType::AuthorizationCode => format!("{}{flags}", self.connect_command(key, false)),
             GrantType::ClientCredentials => self.command(&format!(
@@ -327,26 +416,43 @@ impl Engine {
             )),
         };
         Err(Error::new(
-            ErrorKind::MissingScopes { missing: missing.clone(), union },
+            ErrorKind::MissingScopes {
+                missing: missing.clone(),
+                union,
+            },
             "missing_scopes",
-            format!("{} was not granted {}", key.integration.provider, missing.join(", ")),
+            format!(
+                "{} was not granted {}",
+                key.integration.provider,
+                missing.join(", ")
+            ),
         )
         .hint(hint))
     }
 
-    /// The value of a resource name, by the provider file's aliases; the default resource's own name is the default.
+    /// The name under which a resource's token is kept: empty for the default one, however it is written.
     async fn resource_of(&self, meant: &Meant, resource: &str) -> Result<String> {
-        let integration = self.open_integration(&meant.key, meant.row.as_ref()).await?;
+        let integration = self
+            .open_integration(&meant.key, meant.row.as_ref())
+            .await?;
         let spec = integration.spec()?;
         let Some(rules) = &spec.resource else {
+            if spec.user_endpoints {
+                // Nothing is known of the server, so it is taken to follow RFC 8707.
+                return Ok(resource.to_owned());
+            }
             return Err(Error::invalid_parameter(
                 "resource_not_supported",
                 format!("{} has one resource only: leave resource out", spec.name),
             ));
         };
-        let named = rules.aliases.get(resource).map_or(resource, String::as_str);
-        let named = rules.others.get(named).and_then(|other| other.value.as_deref()).unwrap_or(named);
-        Ok(if rules.default.as_deref() == Some(named) { String::new() } else { named.to_owned() })
+        let default = rules.default.as_deref() == Some(resource)
+            || rules.aliases.iter().any(|alias| alias == resource);
+        Ok(if default {
+            String::new()
+        } else {
+            resource.to_owned()
+        })
     }
 }
 
@@ -396,12 +502,16 @@ impl Engine {
 
     /// An integration's key in this workspace.
     pub(crate) fn key(&self, provider: &str, grant_type: GrantType) -> IntegrationKey {
-        IntegrationKey { workspace: Arc::clone(&self.workspace), provider: provider.into(), grant_type }
+        IntegrationKey {
+            workspace: Arc::clone(&self.workspace),
+            provider: provider.into(),
+            grant_type,
+        }
     }
 
     /// The id of an alias; anything else as it is.
     pub(crate) fn canonical(&self, provider: &str) -> String {
-        self.catalog.canonical(provider).unwrap_or_else(|| provider.to_owned())
+        self.catalog.id(provider).unwrap_or(provider).to_owned()
     }
 
     /// A command that works when pasted.
@@ -430,7 +540,10 @@ impl Engine {
         }
         Err(Error::store(
             "store_read_only",
-            format!("{} can't be written, and {verb} has to", self.store.location()),
+            format!(
+                "{} can't be written, and {verb} has to",
+                self.store.location()
+            ),
         )
         .hint("export EVERGRANT_STORE=/a/writable/folder/store.db"))
     }
@@ -439,14 +552,21 @@ impl Engine {
         Error::new(
             ErrorKind::NotConnected,
             "not_connected",
-            format!("{} has no connection named {}", key.integration.provider, key.connection),
+            format!(
+                "{} has no connection named {}",
+                key.integration.provider, key.connection
+            ),
         )
         .hint(self.connect_command(key, false))
     }
 
     async fn not_connected_naming_others(&self, key: &ConnectionKey) -> Error {
         const SHOWN: usize = 5;
-        let others = self.store.list(&self.workspace, Some(&key.integration), None, SHOWN).await.unwrap_or_default();
+        let others = self
+            .store
+            .list(&self.workspace, Some(&key.integration), None, SHOWN)
+            .await
+            .unwrap_or_default();
         let names: Vec<&str> = others.iter().map(|row| &*row.key.connection).collect();
         if names.is_empty() {
             return self.not_connected(key);
@@ -455,16 +575,27 @@ impl Engine {
         Error::new(
             ErrorKind::NotConnected,
             "not_connected",
-            format!("{provider} has no connection named {}, but {}", key.connection, names.join(", ")),
+            format!(
+                "{provider} has no connection named {}, but {}",
+                key.connection,
+                names.join(", ")
+            ),
         )
         .hint(format!(
             "{}\n{}",
-            self.command(&format!("token {provider} --connection {}", quote(names[0]))),
+            self.command(&format!(
+                "token {provider} --connection {}",
+                quote(names[0])
+            )),
             self.connect_command(key, false)
         ))
     }
 
-    pub(crate) fn reauthorization_required(&self, key: &ConnectionKey, grant: Option<&Grant>) -> Error {
+    pub(crate) fn reauthorization_required(
+        &self,
+        key: &ConnectionKey,
+        grant: Option<&Grant>,
+    ) -> Error {
         let refusal = grant.and_then(|grant| grant.refusal.clone());
         let reason = match &refusal {
             Some(refusal) => refusal.meaning.clone(),
@@ -497,7 +628,11 @@ impl Engine {
     fn min_ttl_too_long(&self, min_ttl: Duration, lifetime: Duration) -> Error {
         Error::invalid_parameter(
             "min_ttl_too_long",
-            format!("min_ttl is {} s, but a token lives {} s", min_ttl.as_secs_f64(), lifetime.as_secs()),
+            format!(
+                "min_ttl is {} s, but a token lives {} s",
+                min_ttl.as_secs_f64(),
+                lifetime.as_secs()
+            ),
         )
     }
 }
@@ -512,7 +647,17 @@ impl Engine {
         generation: u64,
         record: &R,
     ) -> Result<Sealed> {
-        self.keys.seal(&*self.store, &self.clock, subject, kind, resource, generation, &record.to_plaintext()).await
+        self.keys
+            .seal(
+                &*self.store,
+                &self.clock,
+                subject,
+                kind,
+                resource,
+                generation,
+                &record.to_plaintext(),
+            )
+            .await
     }
 
     pub(crate) async fn open<R: Record>(
@@ -522,20 +667,47 @@ impl Engine {
         resource: &str,
         sealed: &Sealed,
     ) -> Result<R> {
-        R::from_plaintext(&self.keys.open(&*self.store, subject, kind, resource, sealed).await?)
+        R::from_plaintext(
+            &self
+                .keys
+                .open(&*self.store, subject, kind, resource, sealed)
+                .await?,
+        )
     }
 
-    pub(crate) async fn open_grant(&self, key: &ConnectionKey, loaded: &Loaded) -> Result<Option<Grant>> {
-        match loaded.connection.as_ref().and_then(|row| row.grant.as_ref()) {
-            Some(sealed) => Ok(Some(self.open(Subject::Connection(key), Kind::Grant, "", sealed).await?)),
+    pub(crate) async fn open_grant(
+        &self,
+        key: &ConnectionKey,
+        loaded: &Loaded,
+    ) -> Result<Option<Grant>> {
+        match loaded
+            .connection
+            .as_ref()
+            .and_then(|row| row.grant.as_ref())
+        {
+            Some(sealed) => Ok(Some(
+                self.open(Subject::Connection(key), Kind::Grant, "", sealed)
+                    .await?,
+            )),
             None => Ok(None),
         }
     }
 
-    pub(crate) async fn open_token(&self, key: &ConnectionKey, loaded: &Loaded) -> Result<Option<Arc<StoredToken>>> {
+    pub(crate) async fn open_token(
+        &self,
+        key: &ConnectionKey,
+        loaded: &Loaded,
+    ) -> Result<Option<Arc<StoredToken>>> {
         match &loaded.token {
             Some(row) => {
-                let stored = self.open(Subject::Connection(key), Kind::Token, &row.resource, &row.sealed).await?;
+                let stored = self
+                    .open(
+                        Subject::Connection(key),
+                        Kind::Token,
+                        &row.resource,
+                        &row.sealed,
+                    )
+                    .await?;
                 Ok(Some(Arc::new(stored)))
             }
             None => Ok(None),

@@ -11,8 +11,13 @@ use crate::engine::{Engine, quote};
 use crate::error::{Error, Result};
 use crate::http::{self, Network};
 use crate::provider::catalog::Catalog;
-use crate::store::{self, Store};
+use crate::store::Store;
+use crate::store::memory::MemoryStore;
+use crate::store::sqlite::SqliteStore;
 use crate::vault::source::{ExplicitKey, KeySource};
+
+/// A store that ends with its process; each is its own.
+const MEMORY: &str = "memory:";
 
 static ENGINES: Mutex<Vec<Weak<Engine>>> = Mutex::new(Vec::new());
 
@@ -56,7 +61,10 @@ pub struct Choice {
 /// `WrongKey` for a malformed or readable key or another store's, `VaultLocked` when a store holds records and no key is
 /// found, `StoreError` for a file that is no store, `InvalidParameter` for a workspace name or store that can't be one.
 pub async fn open(choice: Choice, environment: &Environment) -> Result<Arc<Engine>> {
-    let named = choice.workspace.as_deref().or(environment.workspace.as_deref());
+    let named = choice
+        .workspace
+        .as_deref()
+        .or(environment.workspace.as_deref());
     let workspace = named.unwrap_or("default").to_owned();
     check_name(&workspace, "workspace")?;
     let chosen = choice.store.as_deref().or(environment.store.as_deref());
@@ -76,7 +84,10 @@ pub async fn open(choice: Choice, environment: &Environment) -> Result<Arc<Engin
     if workspace != environment.workspace.as_deref().unwrap_or("default") {
         options.push_str(&format!(" --workspace {}", quote(&workspace)));
     }
-    let http_options = http::Options { network: choice.network, ca_file: environment.ca_file.clone() };
+    let http_options = http::Options {
+        network: choice.network,
+        ca_file: environment.ca_file.clone(),
+    };
     if let Some(engine) = shared(&store, &workspace, &keys, &choice.clock, &http_options) {
         return Ok(engine);
     }
@@ -94,7 +105,10 @@ pub async fn open(choice: Choice, environment: &Environment) -> Result<Arc<Engin
         http_options,
         command_options: options,
     });
-    ENGINES.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&engine));
+    ENGINES
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(Arc::downgrade(&engine));
     if engine.store.writable() {
         engine.replay_orphans(None).await?;
     }
@@ -112,7 +126,8 @@ fn shared(
     let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
     engines.retain(|engine| engine.strong_count() > 0);
     engines.iter().filter_map(Weak::upgrade).find(|engine| {
-        Arc::ptr_eq(&engine.store, store)
+        store.location() != MEMORY
+            && engine.store.location() == store.location()
             && &*engine.workspace == workspace
             && engine.keys.master_id() == keys.master_id()
             && engine.clock.same(clock)
@@ -122,17 +137,26 @@ fn shared(
 
 fn open_store(chosen: Option<&str>, environment: &Environment) -> Result<Arc<dyn Store>> {
     match chosen {
-        Some("memory:") => Ok(Arc::new(store::memory::MemoryStore::new())),
+        Some(MEMORY) => Ok(Arc::new(MemoryStore::new())),
         Some(url) if url.starts_with("postgresql://") || url.starts_with("postgres://") => {
-            Err(Error::invalid_parameter("not_supported", "A PostgreSQL store is not supported yet: name a file")
-                .hint("export EVERGRANT_STORE=~/.local/share/evergrant/store.db"))
+            Err(Error::invalid_parameter(
+                "not_supported",
+                "A PostgreSQL store is not supported yet: name a file",
+            )
+            .hint("export EVERGRANT_STORE=~/.local/share/evergrant/store.db"))
         }
-        Some("") => Err(Error::invalid_parameter("invalid_store", "The store is named by an empty text")),
-        Some(path) => store::sqlite::open(Path::new(path)),
+        Some("") => Err(Error::invalid_parameter(
+            "invalid_store",
+            "The store is named by an empty text",
+        )),
+        Some(path) => Ok(Arc::new(SqliteStore::open(Path::new(path))?)),
         None => match &environment.home {
-            Some(home) => store::sqlite::open(&home.join("store.db")),
-            None => Err(Error::store("store_has_no_place", "There is no home folder to keep a store in")
-                .hint("export EVERGRANT_STORE=/a/folder/store.db")),
+            Some(home) => Ok(Arc::new(SqliteStore::open(&home.join("store.db"))?)),
+            None => Err(Error::store(
+                "store_has_no_place",
+                "There is no home folder to keep a store in",
+            )
+            .hint("export EVERGRANT_STORE=/a/folder/store.db")),
         },
     }
 }

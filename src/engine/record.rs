@@ -117,7 +117,10 @@ impl Record for Spill {
 
     fn from_plaintext(plaintext: &SecretBytes) -> Result<Self> {
         let text = parse::<SpillText>(plaintext)?;
-        Ok(Self { grant: text.grant.into(), token: text.token.map(Into::into) })
+        Ok(Self {
+            grant: text.grant.into(),
+            token: text.token.map(Into::into),
+        })
     }
 }
 
@@ -125,7 +128,10 @@ impl Record for Configuration {
     fn to_plaintext(&self) -> SecretBytes {
         plaintext(&ConfigurationText {
             client_id: self.client_id.clone(),
-            client_secret: self.client_secret.as_ref().map(|secret| Plain(secret.expose().to_owned())),
+            client_secret: self
+                .client_secret
+                .as_ref()
+                .map(|secret| Plain(secret.expose().to_owned())),
             scopes: self.scopes.clone(),
             redirect_uri: self.redirect_uri.clone(),
             issuer: self.issuer.clone(),
@@ -153,10 +159,19 @@ impl Record for Configuration {
 impl Record for Pending {
     fn to_plaintext(&self) -> SecretBytes {
         plaintext(&PendingText {
-            verifier: self.verifier.as_ref().map(|verifier| Plain(verifier.expose().to_owned())),
-            nonce: self.nonce.as_ref().map(|nonce| Plain(nonce.expose().to_owned())),
+            verifier: self
+                .verifier
+                .as_ref()
+                .map(|verifier| Plain(verifier.expose().to_owned())),
+            nonce: self
+                .nonce
+                .as_ref()
+                .map(|nonce| Plain(nonce.expose().to_owned())),
             redirect_uri: self.redirect_uri.clone(),
-            session: self.session.as_ref().map(|session| Plain(session.expose().to_owned())),
+            session: self
+                .session
+                .as_ref()
+                .map(|session| Plain(session.expose().to_owned())),
             scopes: self.scopes.clone(),
             client_id: self.client_id.clone(),
             token_endpoint: self.token_endpoint.clone(),
@@ -210,6 +225,8 @@ struct GrantText {
     granted_scopes: Vec<String>,
     #[serde(default)]
     account: Account,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
     client_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     issuer: Option<String>,
@@ -224,7 +241,10 @@ struct GrantText {
 impl From<&Grant> for GrantText {
     fn from(grant: &Grant) -> Self {
         Self {
-            refresh_token: grant.refresh_token.as_ref().map(|token| Plain(token.expose().to_owned())),
+            refresh_token: grant
+                .refresh_token
+                .as_ref()
+                .map(|token| Plain(token.expose().to_owned())),
             predecessor: grant
                 .predecessor
                 .as_ref()
@@ -233,6 +253,7 @@ impl From<&Grant> for GrantText {
             requested_scopes: grant.requested_scopes.clone(),
             granted_scopes: grant.granted_scopes.clone(),
             account: grant.account.clone(),
+            subject: grant.subject.clone(),
             client_id: grant.client_id.clone(),
             issuer: grant.issuer.clone(),
             token_endpoint: grant.token_endpoint.clone(),
@@ -254,6 +275,7 @@ impl From<GrantText> for Grant {
             requested_scopes: text.requested_scopes,
             granted_scopes: text.granted_scopes,
             account: text.account,
+            subject: text.subject,
             client_id: text.client_id,
             issuer: text.issuer,
             token_endpoint: text.token_endpoint,
@@ -362,7 +384,9 @@ struct PendingText {
 
 fn plaintext<T: Serialize>(text: &T) -> SecretBytes {
     // Only maps with string keys, strings and numbers are in a record: nothing that could fail to serialize.
-    serde_json::to_vec(text).expect("a record is plain data").into()
+    serde_json::to_vec(text)
+        .expect("a record is plain data")
+        .into()
 }
 
 fn parse<T: DeserializeOwned>(plaintext: &SecretBytes) -> Result<T> {
@@ -371,6 +395,9 @@ fn parse<T: DeserializeOwned>(plaintext: &SecretBytes) -> Result<T> {
 }
 
 fn malformed() -> Error {
-    Error::store("record_malformed", "A sealed record opened, but was written by an incompatible version of evergrant")
-        .hint("pip install --upgrade evergrant")
+    Error::store(
+        "record_malformed",
+        "A sealed record opened, but was written by an incompatible version of evergrant",
+    )
+    .hint("pip install --upgrade evergrant")
 }

@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::engine::Engine;
 use crate::engine::config::Integration;
-use crate::engine::freshness::{self, ASSUMED_LIFETIME, Freshness, MARGIN_CAP, Need, StoredToken, judge};
+use crate::engine::freshness::{
+    self, ASSUMED_LIFETIME, Freshness, MARGIN_CAP, Need, StoredToken, judge,
+};
 use crate::engine::record::{Note, Spill};
 use crate::engine::runtime;
-use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ConnectionKey, Grant, GrantType, Refusal, Token};
 use crate::oauth::response::{Issued, Outcome};
@@ -20,8 +22,8 @@ use crate::oauth::{self, revoke::RevokedToken};
 use crate::provider::{Condemns, Grace, Lifetime, Rotates, Spec};
 use crate::secret::RefreshToken;
 use crate::store::{
-    Attempt, AttemptId, Claimant, Claimed, Commit, Committed, Ending, EndingOutcome, Loaded, NewEvent, Owner, Slot,
-    Spilled, StoredState, TokenRow,
+    Attempt, AttemptId, Claimant, Claimed, Commit, Committed, Ending, EndingOutcome, Loaded,
+    NewEvent, Slot, Spilled, StoredState, TokenRow,
 };
 use crate::system;
 use crate::vault::{self, Kind, Subject};
@@ -63,7 +65,10 @@ struct Reply {
 
 impl std::fmt::Debug for Reply {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Reply").field("expected", &self.expected).finish_non_exhaustive()
+        formatter
+            .debug_struct("Reply")
+            .field("expected", &self.expected)
+            .finish_non_exhaustive()
     }
 }
 
@@ -94,8 +99,15 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
         let loaded = engine.store.load(&order.key, &order.resource).await?;
         let service = order.key.integration.grant_type == GrantType::ClientCredentials;
         engine.check_state(&order.key, &loaded, service).await?;
-        let meant = engine.meant(&order.key.integration.provider, Some(order.key.integration.grant_type)).await?;
-        let integration = engine.open_integration(&meant.key, meant.row.as_ref()).await?;
+        let meant = engine
+            .meant(
+                &order.key.integration.provider,
+                Some(order.key.integration.grant_type),
+            )
+            .await?;
+        let integration = engine
+            .open_integration(&meant.key, meant.row.as_ref())
+            .await?;
         let token = engine.open_token(&order.key, &loaded).await?;
         let judged = judge(
             token.as_deref(),
@@ -111,7 +123,10 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
             return Ok(Arc::clone(token));
         }
         let grant = engine.open_grant(&order.key, &loaded).await?;
-        let kept = grant.as_ref().map(|grant| grant.kept.clone()).unwrap_or_default();
+        let kept = grant
+            .as_ref()
+            .map(|grant| grant.kept.clone())
+            .unwrap_or_default();
         let spec = integration.spec_with(&kept)?;
         if let Some(grant) = &grant
             && !service
@@ -127,7 +142,7 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
             loaded,
             grant,
             token,
-            attempt: AttemptId(random()),
+            attempt: AttemptId(vault::random_array()?),
         };
         lead.check_grant()?;
         lead.check_rest(invalid_client_seen)?;
@@ -142,7 +157,10 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
                 Ok(Next::LookAgain) => {}
                 Err(error) if error.code() == "invalid_client" && invalid_client_seen.is_none() => {
                     // Once more, if the configuration changed meanwhile.
-                    let now = engine.meant(&order.key.integration.provider, Some(order.key.integration.grant_type));
+                    let now = engine.meant(
+                        &order.key.integration.provider,
+                        Some(order.key.integration.grant_type),
+                    );
                     let revision = now.await?.row.map(|row| row.revision);
                     if revision == Some(lead.integration.revision) {
                         return Err(error);
@@ -158,15 +176,20 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
 impl Lead<'_> {
     /// Leads the claimed attempt to its end.
     async fn fly(&mut self, previous: Option<Attempt>) -> Result<Next> {
-        let abandoned = previous.as_ref().is_some_and(|attempt| attempt.ending.is_none());
+        let abandoned = previous
+            .as_ref()
+            .is_some_and(|attempt| attempt.ending.is_none());
         if abandoned {
             if self.engine.replay_orphans(Some(&self.order.key)).await? > 0 {
                 self.release().await?;
                 return Ok(Next::LookAgain);
             }
             if let Err(error) = self.check_replay(EndingOutcome::Unknown) {
-                let note = self.note("The process that was refreshing ended before the reply was stored".to_owned());
-                self.settle(EndingOutcome::Unknown, self.failures(), None, note).await?;
+                let note = self.note(
+                    "The process that was refreshing ended before the reply was stored".to_owned(),
+                );
+                self.settle(EndingOutcome::Unknown, self.failures(), None, note)
+                    .await?;
                 return Err(error);
             }
         }
@@ -186,13 +209,28 @@ impl Lead<'_> {
             reason = self.order.reason.as_str(), "refreshing");
         match self.send().await {
             Outcome::Issued(issued) => self.issued(*issued, slot).await.map(Next::Landed),
-            Outcome::Unusable { refresh_token, refresh_expires_at, rule, .. } => {
-                self.unusable(refresh_token, refresh_expires_at, rule, slot).await
+            Outcome::Unusable {
+                refresh_token,
+                refresh_expires_at,
+                rule,
+                ..
+            } => {
+                self.unusable(refresh_token, refresh_expires_at, rule, slot)
+                    .await
             }
-            Outcome::Refused { error, description, condemns } => {
-                self.refused(error, description, condemns, replays).await
-            }
-            Outcome::NotProcessed { error, description, retry_after, condemns, reason, .. } => {
+            Outcome::Refused {
+                error,
+                description,
+                condemns,
+            } => self.refused(error, description, condemns, replays).await,
+            Outcome::NotProcessed {
+                error,
+                description,
+                retry_after,
+                condemns,
+                reason,
+                ..
+            } => {
                 let failures = self.failures() + 1;
                 let rest = freshness::back_off(failures, retry_after, random_fraction());
                 let note = Note {
@@ -200,7 +238,8 @@ impl Lead<'_> {
                     description: description.clone(),
                     ..self.note(reason.clone())
                 };
-                self.settle(EndingOutcome::NotProcessed, failures, Some(rest), note).await?;
+                self.settle(EndingOutcome::NotProcessed, failures, Some(rest), note)
+                    .await?;
                 Err(self.not_processed(error, description, condemns, reason, rest))
             }
             Outcome::Unknown { reason, html } => {
@@ -210,8 +249,13 @@ impl Lead<'_> {
                     true => EndingOutcome::NotProcessed,
                     false => EndingOutcome::Unknown,
                 };
-                self.settle(outcome, failures, Some(rest), self.note(reason.clone())).await?;
-                Err(if html { self.rejected("reply_not_json", reason) } else { self.unavailable(reason, Some(rest)) })
+                self.settle(outcome, failures, Some(rest), self.note(reason.clone()))
+                    .await?;
+                Err(if html {
+                    self.rejected("reply_not_json", reason)
+                } else {
+                    self.unavailable(reason, Some(rest))
+                })
             }
         }
     }
@@ -229,12 +273,19 @@ impl Lead<'_> {
         }
         let hint = self.engine.connect_command(&self.order.key, true);
         Err(Error::new(
-            ErrorKind::ReauthorizationRequired { error: None, description: None },
+            ErrorKind::ReauthorizationRequired {
+                error: None,
+                description: None,
+            },
             "no_refresh_token",
             format!(
                 "The token of {} is {}, and {} gave no refresh token",
                 self.order.key.integration.provider,
-                if self.order.reason == Freshness::Refused { "refused" } else { "over" },
+                if self.order.reason == Freshness::Refused {
+                    "refused"
+                } else {
+                    "over"
+                },
                 self.spec.name
             ),
         )
@@ -243,11 +294,21 @@ impl Lead<'_> {
 
     /// Whether the last failure asks for a rest, or forbids to send the same refresh token again yet.
     fn check_rest(&self, after_invalid_client: Option<u64>) -> Result<()> {
-        let Some(ending) = self.loaded.attempt.as_ref().and_then(|attempt| attempt.ending.as_ref()) else {
+        let Some(ending) = self
+            .loaded
+            .attempt
+            .as_ref()
+            .and_then(|attempt| attempt.ending.as_ref())
+        else {
             return Ok(());
         };
-        let reconfigured = self.note.as_ref().is_some_and(|note| note.revision != self.integration.revision);
-        if reconfigured && ending.outcome == EndingOutcome::NotProcessed || after_invalid_client.is_some() {
+        let reconfigured = self
+            .note
+            .as_ref()
+            .is_some_and(|note| note.revision != self.integration.revision);
+        if reconfigured && ending.outcome == EndingOutcome::NotProcessed
+            || after_invalid_client.is_some()
+        {
             return Ok(());
         }
         self.check_replay(ending.outcome)?;
@@ -257,13 +318,21 @@ impl Lead<'_> {
             Some(retry_at) if retry_at > now && ending.at <= now => {
                 let rest = retry_at.since(now);
                 let (reason, error, description) = match &self.note {
-                    Some(note) => (note.reason.clone(), note.error.clone(), note.description.clone()),
+                    Some(note) => (
+                        note.reason.clone(),
+                        note.error.clone(),
+                        note.description.clone(),
+                    ),
                     None => (format!("{} failed lately", self.spec.name), None, None),
                 };
                 match error {
-                    Some(error) if !transient(&error) => {
-                        Err(self.not_processed(Some(error), description, Condemns::Nothing, reason, rest))
-                    }
+                    Some(error) if !transient(&error) => Err(self.not_processed(
+                        Some(error),
+                        description,
+                        Condemns::Nothing,
+                        reason,
+                        rest,
+                    )),
                     _ => Err(self.unavailable(reason, Some(rest))),
                 }
             }
@@ -274,28 +343,44 @@ impl Lead<'_> {
     /// After an unknown outcome the same refresh token may go again at once only where the provider is known to accept
     /// a used one; else not before the access token is used up, which a replay could revoke with the family.
     fn check_replay(&self, outcome: EndingOutcome) -> Result<()> {
-        let Some(refresh) = self.spec.refresh.as_ref().filter(|_| outcome == EndingOutcome::Unknown) else {
+        let Some(refresh) = self
+            .spec
+            .refresh
+            .as_ref()
+            .filter(|_| outcome == EndingOutcome::Unknown)
+        else {
             return Ok(());
         };
         let now = self.engine.clock.wall();
-        let sent_at = self.loaded.attempt.as_ref().and_then(|attempt| attempt.ending.as_ref()).map(|ending| ending.at);
+        let sent_at = self
+            .loaded
+            .attempt
+            .as_ref()
+            .and_then(|attempt| attempt.ending.as_ref())
+            .map(|ending| ending.at);
         let forgiving = refresh.rotates == Rotates::Never
             || match refresh.grace {
                 Grace::None => false,
-                Grace::Seconds(seconds) => {
-                    sent_at.is_some_and(|at| now < at.after(Duration::from_secs_f64(seconds.max(0.0))))
-                }
+                Grace::Seconds(seconds) => sent_at
+                    .is_some_and(|at| now < at.after(Duration::from_secs_f64(seconds.max(0.0)))),
                 Grace::FirstUse | Grace::Unlimited => true,
             };
         let used_up = self.order.reason == Freshness::Refused
-            || self.token.as_ref().is_none_or(|token| match token.token.expires_at {
-                Some(_) => token.used_up(now),
-                None => token.assumed_until.is_some_and(|until| until <= now),
-            });
+            || self
+                .token
+                .as_ref()
+                .is_none_or(|token| match token.token.expires_at {
+                    Some(_) => token.used_up(now),
+                    None => token.assumed_until.is_some_and(|until| until <= now),
+                });
         if forgiving || used_up {
             return Ok(());
         }
-        let left = self.token.as_ref().and_then(|token| token.token.expires_at).map(|expires_at| expires_at.since(now));
+        let left = self
+            .token
+            .as_ref()
+            .and_then(|token| token.token.expires_at)
+            .map(|expires_at| expires_at.since(now));
         Err(self.unavailable(
             format!(
                 "The reply to the last refresh of {} was lost; asking again could end the token that still works",
@@ -307,7 +392,11 @@ impl Lead<'_> {
 
     /// Space for the reply, taken before anything is sent: this is how a full disk is found first.
     fn reserve(&self) -> Result<Option<Arc<dyn Slot>>> {
-        let rotates = self.spec.refresh.as_ref().is_some_and(|refresh| refresh.rotates.possible());
+        let rotates = self
+            .spec
+            .refresh
+            .as_ref()
+            .is_some_and(|refresh| refresh.rotates.possible());
         if self.service() || !rotates {
             return Ok(None);
         }
@@ -316,7 +405,11 @@ impl Lead<'_> {
 
     /// Whether the attempt still is ours with enough time left, read last.
     async fn may_send(&self) -> Result<bool> {
-        let now = self.engine.store.load(&self.order.key, &self.order.resource).await?;
+        let now = self
+            .engine
+            .store
+            .load(&self.order.key, &self.order.resource)
+            .await?;
         Ok(now.generation() == self.loaded.generation()
             && now.attempt.is_some_and(|attempt| {
                 attempt.id == self.attempt
@@ -329,33 +422,59 @@ impl Lead<'_> {
         let http = self.engine.http();
         let client = self.integration.client(&self.spec);
         let clock = &self.engine.clock;
-        match self.grant.as_ref().and_then(|grant| Some((grant, grant.refresh_token.as_ref()?))) {
+        match self
+            .grant
+            .as_ref()
+            .and_then(|grant| Some((grant, grant.refresh_token.as_ref()?)))
+        {
             Some((grant, refresh_token)) if !self.service() => {
-                oauth::token::refresh(
+                let refresh = oauth::token::Refresh {
+                    refresh_token: Some(refresh_token),
+                    access_token: self.token.as_ref().map(|stored| &stored.token.value),
+                    scopes: &[],
+                    granted: &grant.granted_scopes,
+                    resource: &self.order.resource,
+                    redirect_uri: None,
+                    subject: grant.subject.as_deref(),
+                };
+                oauth::token::refresh(&http, &self.spec, client, refresh, clock).await
+            }
+            _ => {
+                let scopes = self
+                    .engine
+                    .requested_scopes(&self.integration, &self.spec, &[]);
+                oauth::token::client_credentials(
                     &http,
                     &self.spec,
-                    &client,
-                    refresh_token,
-                    &grant.granted_scopes,
+                    client,
+                    &scopes,
                     &self.order.resource,
-                    grant.account.id.as_deref(),
                     clock,
                 )
                 .await
-            }
-            _ => {
-                let scopes = self.engine.requested_scopes(&self.integration, &self.spec, &[]);
-                oauth::token::client_credentials(&http, &self.spec, &client, &scopes, &self.order.resource, clock).await
             }
         }
     }
 
     /// The reply brought a token: into the slot, into the store, and only then to the callers.
-    async fn issued(&self, issued: Issued, slot: Option<Arc<dyn Slot>>) -> Result<Arc<StoredToken>> {
+    async fn issued(
+        &self,
+        issued: Issued,
+        slot: Option<Arc<dyn Slot>>,
+    ) -> Result<Arc<StoredToken>> {
         let now = self.engine.clock.wall();
         let rotated = issued.refresh_token.is_some();
-        let mut grant = self.grant.clone().unwrap_or_else(|| self.service_grant(now));
-        rotate(&mut grant, issued.refresh_token, issued.refresh_expires_at, &self.spec, now);
+        let mut grant = self
+            .grant
+            .clone()
+            .unwrap_or_else(|| self.service_grant(now));
+        rotate(
+            &mut grant,
+            issued.refresh_token,
+            issued.refresh_expires_at,
+            &self.spec,
+            now,
+        );
         grant.kept.extend(issued.kept);
         grant.refusal = None;
         let mut token = issued.token;
@@ -370,7 +489,10 @@ impl Lead<'_> {
         }
         let stored = stored_token(token, &grant, &self.spec);
         let reply = Reply {
-            spill: Spill { grant, token: Some(stored.clone()) },
+            spill: Spill {
+                grant,
+                token: Some(stored.clone()),
+            },
             expected: self.loaded.generation(),
             attempt: self.attempt,
             slot,
@@ -398,7 +520,13 @@ impl Lead<'_> {
         let note = self.note(rule.clone());
         if let (Some(refresh_token), Some(grant)) = (refresh_token, &self.grant) {
             let mut grant = grant.clone();
-            rotate(&mut grant, Some(refresh_token), refresh_expires_at, &self.spec, self.engine.clock.wall());
+            rotate(
+                &mut grant,
+                Some(refresh_token),
+                refresh_expires_at,
+                &self.spec,
+                self.engine.clock.wall(),
+            );
             let reply = Reply {
                 spill: Spill { grant, token: None },
                 expected: self.loaded.generation(),
@@ -409,7 +537,8 @@ impl Lead<'_> {
             self.engine.keep(&self.order.key, reply).await?;
             self.rest_after_commit(failures, rest, note).await?;
         } else {
-            self.settle(EndingOutcome::NotProcessed, failures, Some(rest), note).await?;
+            self.settle(EndingOutcome::NotProcessed, failures, Some(rest), note)
+                .await?;
         }
         Err(self.rejected("reply_unusable", rule))
     }
@@ -422,7 +551,11 @@ impl Lead<'_> {
         condemns: Condemns,
         replayed: bool,
     ) -> Result<Next> {
-        let now = self.engine.store.load(&self.order.key, &self.order.resource).await?;
+        let now = self
+            .engine
+            .store
+            .load(&self.order.key, &self.order.resource)
+            .await?;
         if now.generation() > self.loaded.generation() {
             self.release().await?;
             return Ok(Next::LookAgain);
@@ -436,32 +569,63 @@ impl Lead<'_> {
             };
             let failures = self.failures() + 1;
             let rest = freshness::back_off(failures, None, random_fraction());
-            self.settle(EndingOutcome::ResourceRefused, failures, Some(rest), note).await?;
+            self.settle(EndingOutcome::ResourceRefused, failures, Some(rest), note)
+                .await?;
             let hint = self.engine.connect_command(&self.order.key, true);
             let kind = match self.service() {
-                true => ErrorKind::ProviderRejected { error: Some(error), description },
-                false => ErrorKind::ReauthorizationRequired { error: Some(error), description },
+                true => ErrorKind::ProviderRejected {
+                    error: Some(error),
+                    description,
+                },
+                false => ErrorKind::ReauthorizationRequired {
+                    error: Some(error),
+                    description,
+                },
             };
             return Err(Error::new(kind, "resource_refused", meaning).hint(hint));
         }
-        let mut grant = self.grant.clone().ok_or_else(|| self.engine.not_connected(&self.order.key))?;
-        grant.refusal = Some(Refusal { error, description, meaning, at: self.engine.clock.wall().millis() });
+        let mut grant = self
+            .grant
+            .clone()
+            .ok_or_else(|| self.engine.not_connected(&self.order.key))?;
+        grant.refusal = Some(Refusal {
+            error,
+            description,
+            meaning,
+            at: self.engine.clock.wall().millis(),
+        });
         let generation = self.engine.next_generation(self.loaded.generation());
-        let sealed =
-            self.engine.seal(Subject::Connection(&self.order.key), Kind::Grant, "", generation, &grant).await?;
+        let sealed = self
+            .engine
+            .seal(
+                Subject::Connection(&self.order.key),
+                Kind::Grant,
+                "",
+                generation,
+                &grant,
+            )
+            .await?;
         let commit = Commit {
             state: StoredState::ReauthorizationRequired,
             grant: Some(sealed),
             attempt: Some(self.attempt),
             durable: true,
-            ..self.engine.commit_of(&self.order.key, self.loaded.generation(), generation, "refused", "invalid_grant")
+            ..self.engine.commit_of(
+                &self.order.key,
+                self.loaded.generation(),
+                generation,
+                "refused",
+                "invalid_grant",
+            )
         };
         match self.engine.store.commit(commit).await? {
             Committed::Done => {
                 self.engine.cache.drop_connection(&self.order.key);
                 tracing::error!(provider = %self.order.key.integration.provider,
                     connection = %self.order.key.connection, "needs to be connected again");
-                Err(self.engine.reauthorization_required(&self.order.key, Some(&grant)))
+                Err(self
+                    .engine
+                    .reauthorization_required(&self.order.key, Some(&grant)))
             }
             Committed::Lost => {
                 self.release().await?;
@@ -472,7 +636,11 @@ impl Lead<'_> {
 
     /// Another commit came before ours: a reconnect or another leader's is adopted, after a leave ours is revoked.
     async fn adopt(&self, ours: StoredToken) -> Result<Arc<StoredToken>> {
-        let loaded = self.engine.store.load(&self.order.key, &self.order.resource).await?;
+        let loaded = self
+            .engine
+            .store
+            .load(&self.order.key, &self.order.resource)
+            .await?;
         match loaded.connection.as_ref().map(|row| row.state) {
             Some(StoredState::Connected) => {
                 let theirs = self.engine.open_token(&self.order.key, &loaded).await?;
@@ -480,13 +648,26 @@ impl Lead<'_> {
             }
             Some(StoredState::ReauthorizationRequired) => {
                 let grant = self.engine.open_grant(&self.order.key, &loaded).await?;
-                Err(self.engine.reauthorization_required(&self.order.key, grant.as_ref()))
+                Err(self
+                    .engine
+                    .reauthorization_required(&self.order.key, grant.as_ref()))
             }
             None | Some(StoredState::Disconnected | StoredState::Disconnecting) => {
                 let client = self.integration.client(&self.spec);
                 let token = RevokedToken::Access(&ours.token.value);
-                if let Err(error) = oauth::revoke::revoke(&self.engine.http(), &self.spec, &client, token).await {
-                    tracing::warn!(reason = error.reason(), "a token issued while disconnecting lives on");
+                if let Err(error) = oauth::revoke::revoke(
+                    &self.engine.http(),
+                    &self.spec,
+                    client,
+                    token,
+                    &self.engine.clock,
+                )
+                .await
+                {
+                    tracing::warn!(
+                        reason = error.reason(),
+                        "a token issued while disconnecting lives on"
+                    );
                 }
                 Err(self.engine.not_connected(&self.order.key))
             }
@@ -495,29 +676,55 @@ impl Lead<'_> {
 
     /// A store that can't be written serves what has nothing to lose: service grants, and grants that never rotate.
     async fn unrecorded(&self) -> Result<Arc<StoredToken>> {
-        let rotates = self.spec.refresh.as_ref().is_some_and(|refresh| refresh.rotates.possible());
+        let rotates = self
+            .spec
+            .refresh
+            .as_ref()
+            .is_some_and(|refresh| refresh.rotates.possible());
         if !self.service() && rotates {
-            self.engine.require_writable("refreshing a grant that may rotate")?;
+            self.engine
+                .require_writable("refreshing a grant that may rotate")?;
         }
         match self.send().await {
             Outcome::Issued(issued) => {
-                let grant = self.grant.clone().unwrap_or_else(|| self.service_grant(self.engine.clock.wall()));
+                let grant = self
+                    .grant
+                    .clone()
+                    .unwrap_or_else(|| self.service_grant(self.engine.clock.wall()));
                 let mut token = issued.token;
                 token.revision = self.integration.revision;
                 token.resource.clone_from(&self.order.resource);
-                token.scopes = issued.granted_scopes.unwrap_or_else(|| grant.granted_scopes.clone());
+                token.scopes = issued
+                    .granted_scopes
+                    .unwrap_or_else(|| grant.granted_scopes.clone());
                 Ok(Arc::new(stored_token(token, &grant, &self.spec)))
             }
             Outcome::Unusable { rule, .. } => Err(self.rejected("reply_unusable", rule)),
-            Outcome::Refused { error, description, .. } => {
+            Outcome::Refused {
+                error, description, ..
+            } => {
                 let meaning = self.meaning(&error, description.as_deref(), false);
-                let kind = ErrorKind::ReauthorizationRequired { error: Some(error), description };
+                let kind = ErrorKind::ReauthorizationRequired {
+                    error: Some(error),
+                    description,
+                };
                 Err(Error::new(kind, "reauthorization_required", meaning)
                     .hint(self.engine.connect_command(&self.order.key, true)))
             }
-            Outcome::NotProcessed { error, description, condemns, reason, retry_after, .. } => {
-                Err(self.not_processed(error, description, condemns, reason, retry_after.unwrap_or_default()))
-            }
+            Outcome::NotProcessed {
+                error,
+                description,
+                condemns,
+                reason,
+                retry_after,
+                ..
+            } => Err(self.not_processed(
+                error,
+                description,
+                condemns,
+                reason,
+                retry_after.unwrap_or_default(),
+            )),
             Outcome::Unknown { reason, .. } => Err(self.unavailable(reason, None)),
         }
     }
@@ -526,7 +733,7 @@ impl Lead<'_> {
         let now = self.engine.clock.monotonic();
         Claimant {
             attempt: self.attempt,
-            owner: Owner::of_this_process(),
+            owner: system::owner(),
             now,
             deadline: now.after(LEASE),
             generation: self.loaded.generation(),
@@ -544,15 +751,31 @@ impl Lead<'_> {
         tracing::warn!(provider = %self.order.key.integration.provider, connection = %self.order.key.connection,
             reason = %note.reason, "refresh failed");
         let subject = Subject::Connection(&self.order.key);
-        let note = self.engine.seal(subject, Kind::Note, "", self.loaded.generation(), &note).await?;
-        let ending = Ending { outcome, failures, retry_at: rest.map(|rest| now.after(rest)), at: now, note: Some(note) };
-        self.engine.store.settle(&self.order.key, self.attempt, ending).await?;
+        let note = self
+            .engine
+            .seal(subject, Kind::Note, "", self.loaded.generation(), &note)
+            .await?;
+        let ending = Ending {
+            outcome,
+            failures,
+            retry_at: rest.map(|rest| now.after(rest)),
+            at: now,
+            note: Some(note),
+        };
+        self.engine
+            .store
+            .settle(&self.order.key, self.attempt, ending)
+            .await?;
         Ok(())
     }
 
     /// Gives the claim back as it was found: nothing was sent.
     async fn release(&self) -> Result<()> {
-        let before = self.loaded.attempt.as_ref().and_then(|attempt| attempt.ending.clone());
+        let before = self
+            .loaded
+            .attempt
+            .as_ref()
+            .and_then(|attempt| attempt.ending.clone());
         let ending = before.unwrap_or(Ending {
             outcome: EndingOutcome::NotProcessed,
             failures: 0,
@@ -560,16 +783,28 @@ impl Lead<'_> {
             at: self.engine.clock.wall(),
             note: None,
         });
-        self.engine.store.settle(&self.order.key, self.attempt, ending).await?;
+        self.engine
+            .store
+            .settle(&self.order.key, self.attempt, ending)
+            .await?;
         Ok(())
     }
 
     /// After a commit that brought no token, the next caller must not ask at once.
     async fn rest_after_commit(&self, failures: u32, rest: Duration, note: Note) -> Result<()> {
-        let generation = self.engine.store.load(&self.order.key, "").await?.generation();
-        let claimant = Claimant { generation, ..self.claimant() };
+        let generation = self
+            .engine
+            .store
+            .load(&self.order.key, "")
+            .await?
+            .generation();
+        let claimant = Claimant {
+            generation,
+            ..self.claimant()
+        };
         if let Claimed::Ours { .. } = self.engine.store.claim(&self.order.key, claimant).await? {
-            self.settle(EndingOutcome::NotProcessed, failures, Some(rest), note).await?;
+            self.settle(EndingOutcome::NotProcessed, failures, Some(rest), note)
+                .await?;
         }
         Ok(())
     }
@@ -587,11 +822,20 @@ impl Lead<'_> {
     }
 
     fn failures(&self) -> u32 {
-        self.loaded.attempt.as_ref().and_then(|attempt| attempt.ending.as_ref()).map_or(0, |ending| ending.failures)
+        self.loaded
+            .attempt
+            .as_ref()
+            .and_then(|attempt| attempt.ending.as_ref())
+            .map_or(0, |ending| ending.failures)
     }
 
     fn note(&self, reason: String) -> Note {
-        Note { reason, error: None, description: None, revision: self.integration.revision }
+        Note {
+            reason,
+            error: None,
+            description: None,
+            revision: self.integration.revision,
+        }
     }
 
     fn service_grant(&self, now: Timestamp) -> Grant {
@@ -599,12 +843,22 @@ impl Lead<'_> {
             refresh_token: None,
             predecessor: None,
             refresh_expires_at: None,
-            requested_scopes: self.engine.requested_scopes(&self.integration, &self.spec, &[]),
-            granted_scopes: self.engine.requested_scopes(&self.integration, &self.spec, &[]),
+            requested_scopes: self
+                .engine
+                .requested_scopes(&self.integration, &self.spec, &[]),
+            granted_scopes: self
+                .engine
+                .requested_scopes(&self.integration, &self.spec, &[]),
             account: crate::model::Account::default(),
+            subject: None,
             client_id: self.integration.client_id().to_owned(),
             issuer: self.spec.endpoints.issuer.clone(),
-            token_endpoint: self.spec.endpoints.token_endpoint.clone().unwrap_or_default(),
+            token_endpoint: self
+                .spec
+                .endpoints
+                .token_endpoint
+                .clone()
+                .unwrap_or_default(),
             kept: std::collections::BTreeMap::new(),
             granted_at: now,
             refusal: None,
@@ -619,8 +873,12 @@ impl Lead<'_> {
                 self.spec.name
             );
         }
-        oauth::response::meaning(&self.spec, error, description)
-            .unwrap_or_else(|| format!("{} no longer accepts the refresh token ({error})", self.spec.name))
+        oauth::response::meaning(&self.spec, error, description).unwrap_or_else(|| {
+            format!(
+                "{} no longer accepts the refresh token ({error})",
+                self.spec.name
+            )
+        })
     }
 
     fn not_processed(
@@ -635,7 +893,8 @@ impl Lead<'_> {
             return self.unavailable(reason, Some(rest));
         };
         let client = condemns == Condemns::Client || code == "invalid_client";
-        let meaning = oauth::response::meaning(&self.spec, &code, description.as_deref()).unwrap_or(reason);
+        let meaning =
+            oauth::response::meaning(&self.spec, &code, description.as_deref()).unwrap_or(reason);
         let hint = if client {
             let integration = &self.order.key.integration;
             self.engine.command(&format!(
@@ -643,20 +902,50 @@ impl Lead<'_> {
                 integration.provider, integration.grant_type
             ))
         } else {
-            self.engine.command(&format!("test {}", self.order.key.integration.provider))
+            self.engine
+                .command(&format!("test {}", self.order.key.integration.provider))
         };
-        let kind = ErrorKind::ProviderRejected { error: Some(code), description };
-        Error::new(kind, if client { "invalid_client" } else { "provider_rejected" }, meaning).hint(hint)
+        let kind = ErrorKind::ProviderRejected {
+            error: Some(code),
+            description,
+        };
+        Error::new(
+            kind,
+            if client {
+                "invalid_client"
+            } else {
+                "provider_rejected"
+            },
+            meaning,
+        )
+        .hint(hint)
     }
 
     fn unavailable(&self, reason: String, retry_after: Option<Duration>) -> Error {
-        Error::new(ErrorKind::ProviderUnavailable { retry_after }, "provider_unavailable", reason)
-            .hint(self.engine.command(&format!("token {}", self.order.key.integration.provider)))
+        Error::new(
+            ErrorKind::ProviderUnavailable { retry_after },
+            "provider_unavailable",
+            reason,
+        )
+        .hint(
+            self.engine
+                .command(&format!("token {}", self.order.key.integration.provider)),
+        )
     }
 
     fn rejected(&self, code: &'static str, reason: String) -> Error {
-        Error::new(ErrorKind::ProviderRejected { error: None, description: None }, code, reason)
-            .hint(self.engine.command(&format!("test {}", self.order.key.integration.provider)))
+        Error::new(
+            ErrorKind::ProviderRejected {
+                error: None,
+                description: None,
+            },
+            code,
+            reason,
+        )
+        .hint(
+            self.engine
+                .command(&format!("test {}", self.order.key.integration.provider)),
+        )
     }
 }
 
@@ -668,7 +957,10 @@ impl Engine {
         {
             let spilled = self.spilled(key, &reply).await?;
             if let Err(error) = slot.write(&spilled) {
-                tracing::warn!(reason = error.reason(), "the reply could not be written to its slot");
+                tracing::warn!(
+                    reason = error.reason(),
+                    "the reply could not be written to its slot"
+                );
             }
         }
         let mut tries = 0;
@@ -682,7 +974,11 @@ impl Engine {
                     return Ok(committed);
                 }
                 Err(error) if tries < COMMIT_TRIES => {
-                    tracing::warn!(reason = error.reason(), tries, "the store failed, once more");
+                    tracing::warn!(
+                        reason = error.reason(),
+                        tries,
+                        "the store failed, once more"
+                    );
                     tokio::time::sleep(Duration::from_millis(50 << tries)).await;
                 }
                 Err(error) => {
@@ -691,7 +987,11 @@ impl Engine {
                         (Some(slot), true) => slot.sync().is_ok(),
                         (None, true) => false,
                     };
-                    tracing::error!(reason = error.reason(), saved, "the reply could not be committed");
+                    tracing::error!(
+                        reason = error.reason(),
+                        saved,
+                        "the reply could not be committed"
+                    );
                     self.left_behind
                         .0
                         .lock()
@@ -700,7 +1000,11 @@ impl Engine {
                     let (engine, key) = (Arc::clone(self), key.clone());
                     runtime::spawn(async move { engine.commit_later(&key).await });
                     // Nothing rotated, or the reply is safe in its slot: nothing to lose, so it serves.
-                    return if saved { Ok(Committed::Done) } else { Err(error) };
+                    return if saved {
+                        Ok(Committed::Done)
+                    } else {
+                        Err(error)
+                    };
                 }
             }
         }
@@ -708,7 +1012,13 @@ impl Engine {
 
     /// Commits a reply that this process could not store before.
     async fn commit_left_behind(&self, key: &ConnectionKey) -> Result<()> {
-        let reply = self.left_behind.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
+        let reply = self
+            .left_behind
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .cloned();
         let Some(reply) = reply else {
             return Ok(());
         };
@@ -716,7 +1026,11 @@ impl Engine {
         if let Some(slot) = &reply.slot {
             slot.clear()?;
         }
-        self.left_behind.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.left_behind
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key);
         Ok(())
     }
 
@@ -733,14 +1047,20 @@ impl Engine {
     pub(crate) async fn replay_orphans(&self, connection: Option<&ConnectionKey>) -> Result<usize> {
         let mut replayed = 0;
         for orphan in self.store.orphans(connection)? {
-            let Spilled { connection: key, attempt, sealed } = &orphan.spilled;
+            let Spilled {
+                connection: key,
+                attempt,
+                sealed,
+            } = &orphan.spilled;
             if key.integration.workspace != self.workspace {
                 continue;
             }
             let loaded = self.store.load(key, "").await?;
             // It must follow the stored generation directly: else it is older than a reconnect.
             if loaded.generation() > 0 && sealed.generation == loaded.generation() + 1 {
-                let spill: Spill = self.open(Subject::Connection(key), Kind::Spill, "", sealed).await?;
+                let spill: Spill = self
+                    .open(Subject::Connection(key), Kind::Spill, "", sealed)
+                    .await?;
                 let reply = Reply {
                     spill,
                     expected: loaded.generation(),
@@ -763,15 +1083,29 @@ impl Engine {
     async fn commit_reply(&self, key: &ConnectionKey, reply: &Reply) -> Result<Committed> {
         let generation = self.next_generation(reply.expected);
         let subject = Subject::Connection(key);
-        let grant = self.seal(subject, Kind::Grant, "", generation, &reply.spill.grant).await?;
+        let grant = self
+            .seal(subject, Kind::Grant, "", generation, &reply.spill.grant)
+            .await?;
         let token = match &reply.spill.token {
             Some(stored) => Some(TokenRow {
                 resource: stored.token.resource.clone(),
-                sealed: self.seal(subject, Kind::Token, &stored.token.resource, generation, stored).await?,
+                sealed: self
+                    .seal(
+                        subject,
+                        Kind::Token,
+                        &stored.token.resource,
+                        generation,
+                        stored,
+                    )
+                    .await?,
             }),
             None => None,
         };
-        let shown = reply.spill.token.as_ref().filter(|stored| stored.token.resource.is_empty());
+        let shown = reply
+            .spill
+            .token
+            .as_ref()
+            .filter(|stored| stored.token.resource.is_empty());
         let fingerprint = match &reply.spill.grant.refresh_token {
             Some(refresh_token) => Some(self.fingerprint(refresh_token).await?),
             None => None,
@@ -791,25 +1125,43 @@ impl Engine {
 
     async fn spilled(&self, key: &ConnectionKey, reply: &Reply) -> Result<Spilled> {
         let generation = self.next_generation(reply.expected);
-        let sealed = self.seal(Subject::Connection(key), Kind::Spill, "", generation, &reply.spill).await?;
-        Ok(Spilled { connection: key.clone(), attempt: reply.attempt, sealed })
+        let sealed = self
+            .seal(
+                Subject::Connection(key),
+                Kind::Spill,
+                "",
+                generation,
+                &reply.spill,
+            )
+            .await?;
+        Ok(Spilled {
+            connection: key.clone(),
+            attempt: reply.attempt,
+            sealed,
+        })
     }
 
     async fn note_of(&self, key: &ConnectionKey, loaded: &Loaded) -> Option<Note> {
         let sealed = loaded.attempt.as_ref()?.ending.as_ref()?.note.as_ref()?;
-        self.open(Subject::Connection(key), Kind::Note, "", sealed).await.ok()
+        self.open(Subject::Connection(key), Kind::Note, "", sealed)
+            .await
+            .ok()
     }
 
     /// A keyed hash of a refresh token, to see that two connections hold the same.
     pub(crate) async fn fingerprint(&self, refresh_token: &RefreshToken) -> Result<Vec<u8>> {
-        self.keys.fingerprint(&*self.store, &self.clock, &self.workspace, refresh_token).await
+        self.keys
+            .fingerprint(&*self.store, &self.clock, &self.workspace, refresh_token)
+            .await
     }
 
     /// The generation after `generation`; the first one is taken from the clock, so that a connection that is removed
     /// and made again never shows a generation it has had.
     pub(crate) fn next_generation(&self, generation: u64) -> u64 {
         match generation {
-            0 => u64::try_from(self.clock.wall().millis()).unwrap_or(1).max(1),
+            0 => u64::try_from(self.clock.wall().millis())
+                .unwrap_or(1)
+                .max(1),
             _ => generation + 1,
         }
     }
@@ -838,7 +1190,11 @@ impl Engine {
             attempt: None,
             forget_attempt: false,
             durable: false,
-            event: NewEvent { what, reason: reason.to_owned(), at: self.clock.wall() },
+            event: NewEvent {
+                what,
+                reason: reason.to_owned(),
+                at: self.clock.wall(),
+            },
         }
     }
 }
@@ -871,8 +1227,13 @@ pub(crate) fn rotate(
 
 /// Puts the provider file's word on renewal beside a token.
 pub(crate) fn stored_token(token: Token, grant: &Grant, spec: &Spec) -> StoredToken {
-    let renewable = grant.refresh_token.is_some() || spec.grant_type == GrantType::ClientCredentials;
-    let assumed = match (token.expires_at, &spec.lifetimes.assumed, &spec.lifetimes.access_token) {
+    let renewable =
+        grant.refresh_token.is_some() || spec.grant_type == GrantType::ClientCredentials;
+    let assumed = match (
+        token.expires_at,
+        &spec.lifetimes.assumed,
+        &spec.lifetimes.access_token,
+    ) {
         (Some(_), ..) => None,
         (None, Some(seconds), _) | (None, None, Some(Lifetime::Seconds(seconds))) => {
             Some(Duration::from_secs_f64(seconds.clamp(0.0, 1e9)))
@@ -880,9 +1241,13 @@ pub(crate) fn stored_token(token: Token, grant: &Grant, spec: &Spec) -> StoredTo
         (None, None, Some(Lifetime::Never(_))) => None,
         (None, None, None) => Some(ASSUMED_LIFETIME),
     };
-    let margin_cap = spec.lifetimes.margin_cap.map_or(MARGIN_CAP, |seconds| Duration::from_secs_f64(seconds.max(0.0)));
+    let margin_cap = spec.lifetimes.margin_cap.map_or(MARGIN_CAP, |seconds| {
+        Duration::from_secs_f64(seconds.max(0.0))
+    });
     StoredToken {
-        assumed_until: assumed.filter(|_| renewable).map(|lifetime| token.obtained_at.after(lifetime)),
+        assumed_until: assumed
+            .filter(|_| renewable)
+            .map(|lifetime| token.obtained_at.after(lifetime)),
         token,
         margin_cap,
     }
@@ -890,7 +1255,10 @@ pub(crate) fn stored_token(token: Token, grant: &Grant, spec: &Spec) -> StoredTo
 
 /// Error codes that mean "later", not "no".
 fn transient(error: &str) -> bool {
-    matches!(error, "temporarily_unavailable" | "server_error" | "slow_down" | "rate_limited" | "ratelimited")
+    matches!(
+        error,
+        "temporarily_unavailable" | "server_error" | "slow_down" | "rate_limited" | "ratelimited"
+    )
 }
 
 /// Waits for another leader's attempt, a little longer each time by chance, so that waiters don't march in step.
@@ -900,10 +1268,9 @@ async fn pause(engine: &Engine, attempt: &Attempt) {
     tokio::time::sleep(pause.min(left.max(Duration::from_millis(1)))).await;
 }
 
-fn random<const N: usize>() -> [u8; N] {
-    vault::random()
-}
-
+/// A number from 0 to 1. Without random numbers the waiters march in step, and no more happens.
 fn random_fraction() -> f64 {
-    f64::from(u16::from_be_bytes(random())) / f64::from(u16::MAX)
+    f64::from(u16::from_be_bytes(
+        vault::random_array().unwrap_or_default(),
+    )) / f64::from(u16::MAX)
 }

@@ -68,7 +68,10 @@ pub fn drain(timeout: Duration) -> bool {
         if left.is_zero() {
             return false;
         }
-        count = FINISHED.wait_timeout(count, left).unwrap_or_else(PoisonError::into_inner).0;
+        count = FINISHED
+            .wait_timeout(count, left)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0;
     }
 }
 

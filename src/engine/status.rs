@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::engine::config::{Integration, Meant};
 use crate::engine::Engine;
+use crate::engine::config::{Integration, Meant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ConnectionKey, Grant, GrantType, Report, State, Status};
 use crate::oauth::response::Outcome;
@@ -19,9 +19,17 @@ const PAGE: usize = 500;
 impl Engine {
     /// The state of a connection, without the network. An id that is neither in the catalogue nor configured is
     /// `UnknownProvider`; anything else is a state.
-    pub async fn status(&self, provider: &str, grant_type: Option<GrantType>, connection: &str) -> Result<Status> {
+    pub async fn status(
+        &self,
+        provider: &str,
+        grant_type: Option<GrantType>,
+        connection: &str,
+    ) -> Result<Status> {
         let meant = self.meant(provider, grant_type).await?;
-        let key = ConnectionKey { integration: meant.key.clone(), connection: connection.into() };
+        let key = ConnectionKey {
+            integration: meant.key.clone(),
+            connection: connection.into(),
+        };
         let loaded = self.store.load(&key, "").await?;
         self.status_of(&meant, &key, &loaded).await
     }
@@ -30,21 +38,39 @@ impl Engine {
     pub async fn integrations(&self) -> Result<Vec<Status>> {
         let mut statuses = Vec::new();
         for row in self.store.integrations(&self.workspace).await? {
-            let key = ConnectionKey { integration: row.key.clone(), connection: "default".into() };
+            let key = ConnectionKey {
+                integration: row.key.clone(),
+                connection: "default".into(),
+            };
             let loaded = self.store.load(&key, "").await?;
-            let meant = Meant { key: row.key.clone(), row: Some(row) };
+            let meant = Meant {
+                key: row.key.clone(),
+                row: Some(row),
+            };
             statuses.push(self.status_of(&meant, &key, &loaded).await?);
         }
         Ok(statuses)
     }
 
     /// The connections of this workspace, or of one provider, in the order of their names.
-    pub async fn connections(&self, provider: Option<&str>, grant_type: Option<GrantType>) -> Result<Vec<Status>> {
+    pub async fn connections(
+        &self,
+        provider: Option<&str>,
+        grant_type: Option<GrantType>,
+    ) -> Result<Vec<Status>> {
         let wanted = match provider {
-            Some(provider) if grant_type.is_some() => Some(self.meant(provider, grant_type).await?.key),
+            Some(provider) if grant_type.is_some() => {
+                Some(self.meant(provider, grant_type).await?.key)
+            }
             Some(provider) => {
                 let id = self.canonical(provider);
-                if self.store.integrations(&self.workspace).await?.iter().all(|row| *row.key.provider != *id) {
+                if self
+                    .store
+                    .integrations(&self.workspace)
+                    .await?
+                    .iter()
+                    .all(|row| *row.key.provider != *id)
+                {
                     self.catalog.find(&id)?;
                 }
                 None
@@ -54,9 +80,14 @@ impl Engine {
         let provider = provider.map(|provider| self.canonical(provider));
         let mut statuses = Vec::new();
         for row in self.all_connections(wanted.as_ref()).await? {
-            if provider.as_deref().is_none_or(|provider| provider == &*row.key.integration.provider) {
+            if provider
+                .as_deref()
+                .is_none_or(|provider| provider == &*row.key.integration.provider)
+            {
                 let integration = &row.key.integration;
-                let meant = self.meant(&integration.provider, Some(integration.grant_type)).await?;
+                let meant = self
+                    .meant(&integration.provider, Some(integration.grant_type))
+                    .await?;
                 let loaded = self.store.load(&row.key, "").await?;
                 statuses.push(self.status_of(&meant, &row.key, &loaded).await?);
             }
@@ -72,7 +103,10 @@ impl Engine {
         let mut rows: Vec<ConnectionRow> = Vec::new();
         loop {
             let after = rows.last().map(|row| row.key.clone());
-            let page = self.store.list(&self.workspace, integration, after.as_ref(), PAGE).await?;
+            let page = self
+                .store
+                .list(&self.workspace, integration, after.as_ref(), PAGE)
+                .await?;
             let last = page.len() < PAGE;
             rows.extend(page);
             if last {
@@ -83,15 +117,27 @@ impl Engine {
 
     /// Asks the provider whether an integration works. A service grant asks the token endpoint and stores nothing; a
     /// user grant sends the provider file's account request with the stored token, never a refresh.
-    pub async fn test(&self, provider: &str, grant_type: Option<GrantType>, connection: &str) -> Result<Report> {
+    pub async fn test(
+        &self,
+        provider: &str,
+        grant_type: Option<GrantType>,
+        connection: &str,
+    ) -> Result<Report> {
         let meant = self.meant(provider, grant_type).await?;
-        let key = ConnectionKey { integration: meant.key.clone(), connection: connection.into() };
+        let key = ConnectionKey {
+            integration: meant.key.clone(),
+            connection: connection.into(),
+        };
         let integration = self
             .open_integration(&meant.key, meant.row.as_ref())
             .await
             .map_err(|error| error.of_provider(&meant.key.provider))?;
         let mut report = Report::begin();
-        report.step("configuration", true, format!("client id {}", integration.client_id()));
+        report.step(
+            "configuration",
+            true,
+            format!("client id {}", integration.client_id()),
+        );
         match key.integration.grant_type {
             GrantType::ClientCredentials => self.test_service(&integration, &mut report).await?,
             GrantType::AuthorizationCode => self.test_user(&integration, &key, &mut report).await?,
@@ -104,21 +150,35 @@ impl Engine {
         let client = integration.client(&spec);
         let scopes = self.requested_scopes(integration, &spec, &[]);
         let outcome =
-            oauth::token::client_credentials(&self.http(), &spec, &client, &scopes, "", &self.clock).await;
+            oauth::token::client_credentials(&self.http(), &spec, client, &scopes, "", &self.clock)
+                .await;
         let (error, description, reason) = match outcome {
             Outcome::Issued(_) => {
-                report.step("token endpoint", true, "issued a token, which was thrown away");
+                report.step(
+                    "token endpoint",
+                    true,
+                    "issued a token, which was thrown away",
+                );
                 return Ok(());
             }
             Outcome::Unusable { rule, .. } => (None, None, rule),
-            Outcome::Refused { error, description, .. } => {
+            Outcome::Refused {
+                error, description, ..
+            } => {
                 let reason = format!("{} refused: {error}", spec.name);
                 (Some(error), description, reason)
             }
-            Outcome::NotProcessed { error, description, reason, .. } => (error, description, reason),
+            Outcome::NotProcessed {
+                error,
+                description,
+                reason,
+                ..
+            } => (error, description, reason),
             Outcome::Unknown { reason, .. } => (None, None, reason),
         };
-        let meaning = error.as_deref().and_then(|code| oauth::response::meaning(&spec, code, description.as_deref()));
+        let meaning = error
+            .as_deref()
+            .and_then(|code| oauth::response::meaning(&spec, code, description.as_deref()));
         let reason = meaning.unwrap_or(reason);
         report.step("token endpoint", false, reason.clone());
         report.reason = Some(reason);
@@ -132,13 +192,24 @@ impl Engine {
         Ok(())
     }
 
-    async fn test_user(&self, integration: &Integration, key: &ConnectionKey, report: &mut Report) -> Result<()> {
+    async fn test_user(
+        &self,
+        integration: &Integration,
+        key: &ConnectionKey,
+        report: &mut Report,
+    ) -> Result<()> {
         let loaded = self.store.load(key, "").await?;
         if loaded.connection.as_ref().map(|row| row.state) != Some(StoredState::Connected) {
-            let status = self.status(&key.integration.provider, Some(key.integration.grant_type), &key.connection);
+            let status = self.status(
+                &key.integration.provider,
+                Some(key.integration.grant_type),
+                &key.connection,
+            );
             let status = status.await?;
             report.step("connection", false, "not connected");
-            report.reason = status.reason.or_else(|| Some("There is no grant to test".to_owned()));
+            report.reason = status
+                .reason
+                .or_else(|| Some("There is no grant to test".to_owned()));
             report.hint = status.hint;
             return Ok(());
         }
@@ -150,22 +221,38 @@ impl Engine {
             return Ok(());
         };
         if stored.used_up(self.clock.wall()) {
-            report.step("account", true, "not asked: the stored access token is over, and a test never refreshes");
+            report.step(
+                "account",
+                true,
+                "not asked: the stored access token is over, and a test never refreshes",
+            );
             return Ok(());
         }
-        match oauth::account::probe(&self.http(), &spec, &stored.token).await {
-            Probe::Account(account) => {
-                report.step("account", true, account.label().unwrap_or("the provider accepted the token").to_owned());
+        let client = integration.client(&spec);
+        match oauth::account::probe(&self.http(), &spec, client, &stored.token, &self.clock).await {
+            Ok(Probe::Accepted(account)) => {
+                report.step(
+                    "account",
+                    true,
+                    account
+                        .label()
+                        .unwrap_or("the provider accepted the token")
+                        .to_owned(),
+                );
             }
-            Probe::NothingToAsk => report.step("account", true, "not asked: the provider file names no request"),
-            Probe::Refused(reason) => {
+            Ok(Probe::NotAsked) => report.step(
+                "account",
+                true,
+                "not asked: the provider file names no request",
+            ),
+            Ok(Probe::Refused { reason, .. }) => {
                 report.step("account", false, reason.clone());
                 report.reason = Some(reason);
                 report.hint = Some(self.connect_command(key, true));
             }
-            Probe::Unavailable(reason) => {
-                report.step("account", false, reason.clone());
-                report.reason = Some(reason);
+            Err(error) => {
+                report.step("account", false, error.reason().to_owned());
+                report.reason = Some(error.reason().to_owned());
                 report.hint = Some(self.command(&format!("test {}", key.integration.provider)));
             }
         }
@@ -173,11 +260,21 @@ impl Engine {
     }
 
     /// Base and additional scopes, and those asked for one connection.
-    pub(crate) fn requested_scopes(&self, integration: &Integration, spec: &Spec, more: &[String]) -> Vec<String> {
+    pub(crate) fn requested_scopes(
+        &self,
+        integration: &Integration,
+        spec: &Spec,
+        more: &[String],
+    ) -> Vec<String> {
         scope::requested(spec, &integration.configuration.scopes, more)
     }
 
-    async fn status_of(&self, meant: &Meant, key: &ConnectionKey, loaded: &Loaded) -> Result<Status> {
+    async fn status_of(
+        &self,
+        meant: &Meant,
+        key: &ConnectionKey,
+        loaded: &Loaded,
+    ) -> Result<Status> {
         let mut status = Status {
             provider: key.integration.provider.to_string(),
             grant_type: Some(key.integration.grant_type),
@@ -217,10 +314,18 @@ impl Engine {
         status.state = State::Configured;
         status.client_id = Some(integration.client_id().to_owned());
         status.redirect_uri = user.then(|| {
-            integration.configuration.redirect_uri.clone().unwrap_or_else(|| DEFAULT_REDIRECT_URI.to_owned())
+            integration
+                .configuration
+                .redirect_uri
+                .clone()
+                .unwrap_or_else(|| DEFAULT_REDIRECT_URI.to_owned())
         });
         status.requested_scopes = self.requested_scopes(&integration, &spec, &[]);
-        let note = match loaded.attempt.as_ref().and_then(|attempt| attempt.ending.as_ref()) {
+        let note = match loaded
+            .attempt
+            .as_ref()
+            .and_then(|attempt| attempt.ending.as_ref())
+        {
             Some(ending) => match &ending.note {
                 Some(sealed) => {
                     let note = self.open::<crate::engine::record::Note>(
@@ -241,7 +346,10 @@ impl Engine {
         if let (Some(connection), Some(grant)) = (connection, &grant) {
             self.describe_grant(&mut status, key, connection, grant, &spec, &integration);
         }
-        if !user && note.is_some_and(|note| note.error.is_some() && note.revision == integration.revision) {
+        if !user
+            && note
+                .is_some_and(|note| note.error.is_some() && note.revision == integration.revision)
+        {
             // A service grant whose secret is refused is configured, no more.
             status.state = State::Configured;
             status.reason = status.last_error.clone();
@@ -275,21 +383,30 @@ impl Engine {
         status.expires_at = row.expires_at;
         status.refreshed_at = row.refreshed_at;
         let refused: Option<Error> = match row.state {
-            StoredState::ReauthorizationRequired => Some(self.reauthorization_required(key, Some(grant))),
-            StoredState::Connected if key.integration.grant_type == GrantType::AuthorizationCode => {
+            StoredState::ReauthorizationRequired => {
+                Some(self.reauthorization_required(key, Some(grant)))
+            }
+            StoredState::Connected
+                if key.integration.grant_type == GrantType::AuthorizationCode =>
+            {
                 self.same_client(integration, grant, key).err()
             }
             StoredState::Connected => None,
             StoredState::Disconnecting | StoredState::Disconnected => return,
         };
-        status.state = if refused.is_some() { State::ReauthorizationRequired } else { State::Connected };
+        status.state = if refused.is_some() {
+            State::ReauthorizationRequired
+        } else {
+            State::Connected
+        };
         if let Some(error) = refused {
             status.reason = Some(error.reason().to_owned());
             status.last_error = Some(error.reason().to_owned());
             status.hint = error.next_command().map(str::to_owned);
         } else if !status.missing_scopes.is_empty() {
             let ends = self.ends_by_itself(grant, row.expires_at);
-            status.reason = Some(ends.unwrap_or_else(|| "The provider granted less than was asked".to_owned()));
+            status.reason =
+                Some(ends.unwrap_or_else(|| "The provider granted less than was asked".to_owned()));
             status.hint = Some(self.connect_command(key, true));
         } else {
             status.reason = self.ends_by_itself(grant, row.expires_at);
@@ -301,9 +418,10 @@ impl Engine {
         const SOON: Duration = Duration::from_secs(7 * 86_400);
         let now = self.clock.wall();
         match grant.refresh_expires_at {
-            Some(ends) if ends.before(SOON) <= now => {
-                Some(format!("The grant ends in {} h: connect again before", ends.since(now).as_secs() / 3600))
-            }
+            Some(ends) if ends.before(SOON) <= now => Some(format!(
+                "The grant ends in {} h: connect again before",
+                ends.since(now).as_secs() / 3600
+            )),
             _ if grant.refresh_token.is_none() && expires_at.is_some() => {
                 Some("The provider gave no refresh token: it ends with its access token".to_owned())
             }

@@ -139,8 +139,8 @@ impl Catalog {
         self.ids().into_iter().map(|id| self.find(id)).collect()
     }
 
-    /// The id behind an id or alias.
-    pub(super) fn id<'a>(&'a self, id_or_alias: &str) -> Option<&'a str> {
+    /// The id behind an id or alias, if there is such a provider. Parses nothing.
+    pub fn id<'a>(&'a self, id_or_alias: &str) -> Option<&'a str> {
         let builtin = BUILTIN
             .iter()
             .find(|file| file.id == id_or_alias || file.aliases.contains(&id_or_alias));

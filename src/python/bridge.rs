@@ -37,7 +37,10 @@ impl Queue {
 impl Port {
     #[new]
     fn new() -> PyResult<Self> {
-        Ok(Self(Arc::new(Queue { finished: Mutex::default(), signal: Signal::new()? })))
+        Ok(Self(Arc::new(Queue {
+            finished: Mutex::default(),
+            signal: Signal::new()?,
+        })))
     }
 
     /// The file descriptor to watch for reading.
@@ -48,7 +51,11 @@ impl Port {
     /// Numbers of finished calls, at most 64; the descriptor stays readable while there are more.
     fn take(&self) -> Vec<u64> {
         let _entered = system::enter();
-        let mut finished = self.0.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut finished = self
+            .0
+            .finished
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let count = finished.len().min(AT_ONCE);
         let taken = finished.drain(..count).collect();
         if finished.is_empty() {

@@ -82,7 +82,8 @@ impl Call {
         let shared = py.detach(|| {
             let mut work = system::Gated::new(work);
             if poll_first
-                && let Poll::Ready(outcome) = Pin::new(&mut work).poll(&mut Context::from_waker(Waker::noop()))
+                && let Poll::Ready(outcome) =
+                    Pin::new(&mut work).poll(&mut Context::from_waker(Waker::noop()))
             {
                 return Arc::new(Shared(Mutex::new(State::Finished(outcome))));
             }
@@ -123,7 +124,10 @@ impl Call {
                 return Err(errors::to_exception(py, &error));
             }
             let pause = left.map_or(LOOK_FOR_SIGNALS, |left| left.min(LOOK_FOR_SIGNALS));
-            let descriptors: Vec<i32> = [Some(signal.as_raw_fd()), watch].into_iter().flatten().collect();
+            let descriptors: Vec<i32> = [Some(signal.as_raw_fd()), watch]
+                .into_iter()
+                .flatten()
+                .collect();
             let ready = py.detach(|| system::wait_readable(&descriptors, Some(pause)));
             py.check_signals()?;
             log::deliver(py);
@@ -155,9 +159,10 @@ impl Call {
         match state {
             State::Finished(Ok(answer)) => Ok(answer),
             State::Finished(Err(error)) => Err(errors::to_exception(py, &error)),
-            State::Running(_) | State::Taken => {
-                Err(errors::to_exception(py, &Error::internal("A result was taken twice, or before it was there")))
-            }
+            State::Running(_) | State::Taken => Err(errors::to_exception(
+                py,
+                &Error::internal("A result was taken twice, or before it was there"),
+            )),
         }
     }
 }
@@ -166,7 +171,12 @@ impl Call {
 impl Call {
     /// Blocks until the verb is done and returns its result; the sentinel `None` of `watch` is told by `done`.
     #[pyo3(signature = (timeout=None, watch=None))]
-    fn wait(&self, py: Python<'_>, timeout: Option<f64>, watch: Option<i32>) -> PyResult<Py<PyAny>> {
+    fn wait(
+        &self,
+        py: Python<'_>,
+        timeout: Option<f64>,
+        watch: Option<i32>,
+    ) -> PyResult<Py<PyAny>> {
         let timeout = timeout.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e9)));
         match self.answer(py, timeout, watch)? {
             Some(answer) => answer.into_python(py),
@@ -211,7 +221,8 @@ impl Finisher {
 impl Drop for Finisher {
     fn drop(&mut self) {
         if matches!(&*self.0.lock(), State::Running(_)) {
-            self.0.finish(Err(Error::internal("A verb failed in evergrant itself")));
+            self.0
+                .finish(Err(Error::internal("A verb failed in evergrant itself")));
         }
     }
 }

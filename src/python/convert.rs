@@ -62,5 +62,8 @@ pub(super) fn to_value(object: &Bound<'_, PyAny>) -> PyResult<Value> {
         let items: PyResult<Vec<Value>> = object.try_iter()?.map(|item| to_value(&item?)).collect();
         return Ok(Value::Array(items?));
     }
-    Err(PyTypeError::new_err(format!("{} is not accepted here", object.get_type().name()?)))
+    Err(PyTypeError::new_err(format!(
+        "{} is not accepted here",
+        object.get_type().name()?
+    )))
 }

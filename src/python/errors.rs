@@ -29,7 +29,11 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
         ErrorKind::ConnectTimeout => "ConnectTimeout",
         ErrorKind::Internal => "EvergrantError",
         ErrorKind::InvalidParameter => "InvalidParameter",
-        ErrorKind::InvalidScope { scope, patterns, nearest } => {
+        ErrorKind::InvalidScope {
+            scope,
+            patterns,
+            nearest,
+        } => {
             keywords.set_item("scope", scope)?;
             keywords.set_item("patterns", tuple(py, patterns)?)?;
             keywords.set_item("nearest", nearest)?;
@@ -61,7 +65,11 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
         ErrorKind::VaultLocked => "VaultLocked",
         ErrorKind::WrongKey => "WrongKey",
     };
-    Ok(PyErr::from_value(module.getattr(name)?.call((error.reason(),), Some(&keywords))?))
+    Ok(PyErr::from_value(
+        module
+            .getattr(name)?
+            .call((error.reason(),), Some(&keywords))?,
+    ))
 }
 
 fn tuple<'py>(py: Python<'py>, words: &[String]) -> PyResult<Bound<'py, pyo3::types::PyTuple>> {

@@ -27,7 +27,9 @@ pub(super) fn arm(py: Python<'_>) -> PyResult<()> {
     }
     let wait = py.import("evergrant._core")?.getattr("_wait_at_exit")?;
     // Private and, in a finalising interpreter, refusing: the other three remain.
-    let registered = py.import("threading")?.call_method1("_register_atexit", (&wait,));
+    let registered = py
+        .import("threading")?
+        .call_method1("_register_atexit", (&wait,));
     drop(registered);
     py.import("atexit")?.call_method1("register", (&wait,))?;
     let modules = py.import("sys")?.getattr("modules")?;
@@ -44,7 +46,9 @@ pub(super) fn arm(py: Python<'_>) -> PyResult<()> {
 #[pyfunction]
 #[pyo3(signature = (timeout=None))]
 pub(super) fn drain(py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-    let limit = timeout.map_or(LONGEST, |seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e6)));
+    let limit = timeout.map_or(LONGEST, |seconds| {
+        Duration::from_secs_f64(seconds.clamp(0.0, 1e6))
+    });
     let mut waited = Duration::ZERO;
     loop {
         let slice = SLICE.min(limit.saturating_sub(waited));

@@ -59,9 +59,14 @@ impl Wishes<'_, '_> {
     }
 
     pub(super) fn to_request(&self) -> PyResult<TokenRequest> {
-        let text = |object: Option<&Bound<'_, PyAny>>| object.map(|object| object.extract::<String>()).transpose();
+        let text = |object: Option<&Bound<'_, PyAny>>| {
+            object.map(|object| object.extract::<String>()).transpose()
+        };
         let py = self.provider.py();
-        let min_ttl = self.min_ttl.map(|seconds| seconds.extract::<f64>()).transpose()?;
+        let min_ttl = self
+            .min_ttl
+            .map(|seconds| seconds.extract::<f64>())
+            .transpose()?;
         Ok(TokenRequest {
             provider: self.provider.extract()?,
             grant_type: parse_grant_type(py, text(self.grant_type)?.as_deref())?,
@@ -92,7 +97,15 @@ pub(super) fn get_token<'py>(
     replacing: Option<&Bound<'py, PyAny>>,
     timeout: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Py<PyAny>> {
-    let wishes = Wishes { provider, grant_type, connection, resource, scopes, min_ttl, replacing };
+    let wishes = Wishes {
+        provider,
+        grant_type,
+        connection,
+        resource,
+        scopes,
+        min_ttl,
+        replacing,
+    };
     let plain = wishes.only_a_provider();
     if plain && let Some(token) = tabled(py, provider) {
         return Ok(token);
@@ -119,7 +132,15 @@ pub(super) fn cached_token<'py>(
     min_ttl: Option<&Bound<'py, PyAny>>,
     replacing: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Option<Py<PyAny>>> {
-    let wishes = Wishes { provider, grant_type, connection, resource, scopes, min_ttl, replacing };
+    let wishes = Wishes {
+        provider,
+        grant_type,
+        connection,
+        resource,
+        scopes,
+        min_ttl,
+        replacing,
+    };
     let plain = wishes.only_a_provider();
     if plain && let Some(token) = tabled(py, provider) {
         return Ok(Some(token));
@@ -180,8 +201,19 @@ impl Handle {
         scopes: Option<&Bound<'_, PyAny>>,
         min_ttl: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let wishes = Wishes { provider, grant_type, connection, resource, scopes, min_ttl, replacing: None };
-        Ok(Self { request: wishes.to_request()?, bound: ArcSwapOption::empty() })
+        let wishes = Wishes {
+            provider,
+            grant_type,
+            connection,
+            resource,
+            scopes,
+            min_ttl,
+            replacing: None,
+        };
+        Ok(Self {
+            request: wishes.to_request()?,
+            bound: ArcSwapOption::empty(),
+        })
     }
 
     /// The token, as `get_token` gives it.
@@ -217,13 +249,18 @@ impl Handle {
     fn fresh(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         let bound = self.bound.load();
         let bound = bound.as_ref()?;
-        (bound.workspace == workspace::default_number() && bound.slot.fresh()).then(|| bound.token.clone_ref(py))
+        (bound.workspace == workspace::default_number() && bound.slot.fresh())
+            .then(|| bound.token.clone_ref(py))
     }
 
     fn bind(&self, py: Python<'_>, slot: Arc<Slot>, token: &Py<PyAny>) {
         // A slot is fresh for a caller without wishes; whoever has some is judged anew each time.
         if self.request.min_ttl.is_none() && self.request.scopes.is_empty() {
-            let bound = Bound_ { workspace: workspace::default_number(), slot, token: token.clone_ref(py) };
+            let bound = Bound_ {
+                workspace: workspace::default_number(),
+                slot,
+                token: token.clone_ref(py),
+            };
             self.bound.store(Some(Arc::new(bound)));
         }
     }
@@ -248,7 +285,10 @@ pub(super) fn token_for(
             let token = object_of(py, &engine, &slot)?;
             Ok((slot, token))
         }
-        _ => Err(errors::to_exception(py, &Error::internal("A token was asked for and something else came"))),
+        _ => Err(errors::to_exception(
+            py,
+            &Error::internal("A token was asked for and something else came"),
+        )),
     }
 }
 
@@ -263,12 +303,19 @@ pub(super) fn work(engine: &Arc<Engine>, request: TokenRequest) -> Work {
 
 /// The Python object of a cached token: always the same one for the same slot.
 pub(super) fn object_of(py: Python<'_>, engine: &Engine, slot: &Slot) -> PyResult<Py<PyAny>> {
-    if let Some(object) = slot.companion.get().and_then(|object| object.downcast_ref::<Py<PyAny>>()) {
+    if let Some(object) = slot
+        .companion
+        .get()
+        .and_then(|object| object.downcast_ref::<Py<PyAny>>())
+    {
         return Ok(object.clone_ref(py));
     }
     let make = ACCESS_TOKEN.get_or_try_init(py, || {
         redact_logs(py)?;
-        py.import("evergrant._types")?.getattr("AccessToken")?.getattr("_make").map(Bound::unbind)
+        py.import("evergrant._types")?
+            .getattr("AccessToken")?
+            .getattr("_make")
+            .map(Bound::unbind)
     })?;
     let token = &slot.stored.token;
     live::add(&token.value);
@@ -277,7 +324,11 @@ pub(super) fn object_of(py: Python<'_>, engine: &Engine, slot: &Slot) -> PyResul
         extra.set_item(name, value)?;
     }
     let key = &slot.key;
-    let clock = engine.clock().manual_clock().map(|clock| workspace::ManualClock::new_object(py, clock)).transpose()?;
+    let clock = engine
+        .clock()
+        .manual_clock()
+        .map(|clock| workspace::ManualClock::new_object(py, clock))
+        .transpose()?;
     let object = make.bind(py).call1((
         token.value.expose(),
         token.expires_at.map(|at| at.millis()),
@@ -294,9 +345,16 @@ pub(super) fn object_of(py: Python<'_>, engine: &Engine, slot: &Slot) -> PyResul
     let object = object.unbind();
     // Another thread may have been faster: then its object is the one.
     let _ = slot.companion.set(Box::new(object));
-    match slot.companion.get().and_then(|object| object.downcast_ref::<Py<PyAny>>()) {
+    match slot
+        .companion
+        .get()
+        .and_then(|object| object.downcast_ref::<Py<PyAny>>())
+    {
         Some(object) => Ok(object.clone_ref(py)),
-        None => Err(errors::to_exception(py, &Error::internal("A token lost its object"))),
+        None => Err(errors::to_exception(
+            py,
+            &Error::internal("A token lost its object"),
+        )),
     }
 }
 
@@ -324,7 +382,9 @@ fn words(object: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
 pub(super) fn seconds(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Duration> {
     match timeout {
         None => Ok(DEFAULT_TIMEOUT),
-        Some(timeout) => Ok(Duration::from_secs_f64(timeout.extract::<f64>()?.clamp(0.0, 1e9))),
+        Some(timeout) => Ok(Duration::from_secs_f64(
+            timeout.extract::<f64>()?.clamp(0.0, 1e9),
+        )),
     }
 }
 
@@ -367,6 +427,7 @@ fn place(provider: &Bound<'_, PyAny>) -> usize {
 /// Masks tokens in log records from the first one on.
 fn redact_logs(py: Python<'_>) -> PyResult<()> {
     let setting = workspace::variable(py, "EVERGRANT_LOG_REDACTION")?;
-    py.import("evergrant._redact")?.call_method1("install_log_redaction", (setting,))?;
+    py.import("evergrant._redact")?
+        .call_method1("install_log_redaction", (setting,))?;
     Ok(())
 }

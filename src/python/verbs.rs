@@ -25,7 +25,13 @@ use crate::python::{convert, errors, token};
 use crate::secret::{Secret, live};
 
 /// Arguments that are secrets: they leave the dict before it becomes plain data.
-const SECRETS: [&str; 5] = ["client_secret", "refresh_token", "replacing", "session", "callback_url"];
+const SECRETS: [&str; 5] = [
+    "client_secret",
+    "refresh_token",
+    "replacing",
+    "session",
+    "callback_url",
+];
 
 static SIGN_INS: Mutex<Option<HashMap<u64, Arc<SignIn>>>> = Mutex::new(None);
 static NEXT_SIGN_IN: AtomicU64 = AtomicU64::new(1);
@@ -48,7 +54,12 @@ impl Answer {
 }
 
 /// Begins a verb of an engine.
-pub(super) fn begin(py: Python<'_>, engine: &Arc<Engine>, verb: &str, arguments: &Bound<'_, PyDict>) -> PyResult<Call> {
+pub(super) fn begin(
+    py: Python<'_>,
+    engine: &Arc<Engine>,
+    verb: &str,
+    arguments: &Bound<'_, PyDict>,
+) -> PyResult<Call> {
     let plain = arguments.copy()?;
     let mut secrets: HashMap<&str, Secret> = HashMap::new();
     for name in SECRETS {
@@ -67,7 +78,13 @@ pub(super) fn begin(py: Python<'_>, engine: &Arc<Engine>, verb: &str, arguments:
     }
     let waits = !matches!(
         verb,
-        "get_token" | "status" | "integrations" | "connections" | "providers" | "provider" | "check_provider"
+        "get_token"
+            | "status"
+            | "integrations"
+            | "connections"
+            | "providers"
+            | "provider"
+            | "check_provider"
     );
     match work(Arc::clone(engine), verb, arguments, secrets) {
         Ok(work) if waits => Call::spawn(py, work),
@@ -94,14 +111,23 @@ pub(super) fn now<T: Send + 'static>(
 }
 
 /// `apply`, with the environment's variables as this process sees them now.
-pub(super) fn apply(py: Python<'_>, engine: &Arc<Engine>, path: PathBuf, check: bool) -> PyResult<Work> {
+pub(super) fn apply(
+    py: Python<'_>,
+    engine: &Arc<Engine>,
+    path: PathBuf,
+    check: bool,
+) -> PyResult<Work> {
     let engine = Arc::clone(engine);
     let environ = py.import("os")?.getattr("environ")?.call_method0("copy")?;
     let variables: HashMap<String, String> = environ.extract()?;
-    let variables: HashMap<String, Secret> =
-        variables.into_iter().map(|(name, value)| (name, Secret::from(value))).collect();
+    let variables: HashMap<String, Secret> = variables
+        .into_iter()
+        .map(|(name, value)| (name, Secret::from(value)))
+        .collect();
     Ok(Box::pin(async move {
-        let report = engine.apply(&path, check, &|name| variables.get(name).cloned()).await?;
+        let report = engine
+            .apply(&path, check, &|name| variables.get(name).cloned())
+            .await?;
         plain(&report)
     }))
 }
@@ -212,13 +238,29 @@ struct ConfigureText {
     settings: Value,
 }
 
-fn work(engine: Arc<Engine>, verb: &str, arguments: Value, mut secrets: HashMap<&str, Secret>) -> Result<Work> {
+fn work(
+    engine: Arc<Engine>,
+    verb: &str,
+    arguments: Value,
+    mut secrets: HashMap<&str, Secret>,
+) -> Result<Work> {
     Ok(match verb {
         "configure" => {
-            let ConfigureText { provider, grant_type, client_id, settings } = read(arguments)?;
+            let ConfigureText {
+                provider,
+                grant_type,
+                client_id,
+                settings,
+            } = read(arguments)?;
             let settings: Settings = read(settings)?;
             let client_secret = secrets.remove("client_secret").map(Into::into);
-            let request = Configure { provider, grant_type, client_id, client_secret, settings };
+            let request = Configure {
+                provider,
+                grant_type,
+                client_id,
+                client_secret,
+                settings,
+            };
             Box::pin(async move { plain(&engine.configure(request).await?) })
         }
         "get_token" => {
@@ -235,13 +277,24 @@ fn work(engine: Arc<Engine>, verb: &str, arguments: Value, mut secrets: HashMap<
             token::work(&engine, request)
         }
         "status" => {
-            let Names { provider, grant_type, connection } = read(arguments)?;
-            Box::pin(async move { plain(&engine.status(&provider, grant_type, &connection).await?) })
+            let Names {
+                provider,
+                grant_type,
+                connection,
+            } = read(arguments)?;
+            Box::pin(
+                async move { plain(&engine.status(&provider, grant_type, &connection).await?) },
+            )
         }
         "integrations" => Box::pin(async move { plain(&engine.integrations().await?) }),
         "connections" => {
-            let Filter { provider, grant_type } = read(arguments)?;
-            Box::pin(async move { plain(&engine.connections(provider.as_deref(), grant_type).await?) })
+            let Filter {
+                provider,
+                grant_type,
+            } = read(arguments)?;
+            Box::pin(
+                async move { plain(&engine.connections(provider.as_deref(), grant_type).await?) },
+            )
         }
         "connect_start" => {
             let (request, _) = connect_request(arguments)?;
@@ -281,44 +334,89 @@ fn work(engine: Arc<Engine>, verb: &str, arguments: Value, mut secrets: HashMap<
         "complete_connect" => {
             let callback_url = secrets.remove("callback_url").unwrap_or_else(|| "".into());
             let session = secrets.remove("session");
-            Box::pin(async move { plain(&connect::complete_connect(engine, callback_url.expose(), session).await?) })
+            Box::pin(async move {
+                plain(&connect::complete_connect(engine, callback_url.expose(), session).await?)
+            })
         }
         "import_refresh_token" => {
             let (request, _) = connect_request(arguments)?;
             let refresh_token = secrets.remove("refresh_token").unwrap_or_else(|| "".into());
             Box::pin(async move {
-                let ConnectRequest { provider, grant_type, connection, scopes, .. } = request;
+                let ConnectRequest {
+                    provider,
+                    grant_type,
+                    connection,
+                    scopes,
+                    ..
+                } = request;
                 plain(
                     &engine
-                        .import_refresh_token(&provider, refresh_token.into(), grant_type, &connection, &scopes)
+                        .import_refresh_token(
+                            &provider,
+                            refresh_token.into(),
+                            grant_type,
+                            &connection,
+                            &scopes,
+                        )
                         .await?,
                 )
             })
         }
         "test" => {
-            let Names { provider, grant_type, connection } = read(arguments)?;
+            let Names {
+                provider,
+                grant_type,
+                connection,
+            } = read(arguments)?;
             Box::pin(async move { plain(&engine.test(&provider, grant_type, &connection).await?) })
         }
         "disconnect" => {
-            let Leave { provider, grant_type, connection, revoke } = read(arguments)?;
-            Box::pin(async move { plain(&engine.disconnect(&provider, grant_type, &connection, revoke).await?) })
+            let Leave {
+                provider,
+                grant_type,
+                connection,
+                revoke,
+            } = read(arguments)?;
+            Box::pin(async move {
+                plain(
+                    &engine
+                        .disconnect(&provider, grant_type, &connection, revoke)
+                        .await?,
+                )
+            })
         }
         "remove" => {
-            let Leave { provider, grant_type, revoke, .. } = read(arguments)?;
+            let Leave {
+                provider,
+                grant_type,
+                revoke,
+                ..
+            } = read(arguments)?;
             Box::pin(async move { plain(&engine.remove(&provider, grant_type, revoke).await?) })
         }
         "refresh" => {
-            let Due { provider, grant_type, connection, lead } = read(arguments)?;
+            let Due {
+                provider,
+                grant_type,
+                connection,
+                lead,
+            } = read(arguments)?;
             Box::pin(async move {
                 plain(&match provider {
-                    Some(provider) => engine.refresh_now(&provider, grant_type, &connection).await?,
+                    Some(provider) => {
+                        engine
+                            .refresh_now(&provider, grant_type, &connection)
+                            .await?
+                    }
                     None => engine.refresh_due(duration(lead)).await?,
                 })
             })
         }
         "providers" => Box::pin(async move {
             let all = engine.catalog().all()?;
-            Ok(Answer::Plain(all.iter().map(|provider| provider.to_value()).collect()))
+            Ok(Answer::Plain(
+                all.iter().map(|provider| provider.to_value()).collect(),
+            ))
         }),
         "provider" => {
             let Id { id } = read(arguments)?;
@@ -333,9 +431,27 @@ fn work(engine: Arc<Engine>, verb: &str, arguments: Value, mut secrets: HashMap<
 }
 
 fn connect_request(arguments: Value) -> Result<(ConnectRequest, String)> {
-    let Connect { provider, grant_type, connection, scopes, again, timeout, redirect_uri } = read(arguments)?;
+    let Connect {
+        provider,
+        grant_type,
+        connection,
+        scopes,
+        again,
+        timeout,
+        redirect_uri,
+    } = read(arguments)?;
     let timeout = duration(timeout);
-    Ok((ConnectRequest { provider, grant_type, connection, scopes, again, timeout }, redirect_uri))
+    Ok((
+        ConnectRequest {
+            provider,
+            grant_type,
+            connection,
+            scopes,
+            again,
+            timeout,
+        },
+        redirect_uri,
+    ))
 }
 
 fn started(connecting: Connecting) -> Result<Answer> {
@@ -349,7 +465,9 @@ fn started(connecting: Connecting) -> Result<Answer> {
                 "loopback": sign_in.listens,
                 "redirect_uri": sign_in.redirect_uri,
             });
-            sign_ins().get_or_insert_default().insert(flow, Arc::new(sign_in));
+            sign_ins()
+                .get_or_insert_default()
+                .insert(flow, Arc::new(sign_in));
             Ok(Answer::Plain(answer))
         }
     }
@@ -387,7 +505,11 @@ fn parsed<T: DeserializeOwned>(py: Python<'_>, arguments: Value) -> PyResult<T> 
 }
 
 fn duration(seconds: f64) -> Duration {
-    Duration::from_secs_f64(if seconds.is_nan() { 0.0 } else { seconds.clamp(0.0, 1e9) })
+    Duration::from_secs_f64(if seconds.is_nan() {
+        0.0
+    } else {
+        seconds.clamp(0.0, 1e9)
+    })
 }
 
 fn default_connection() -> String {

@@ -50,7 +50,8 @@ impl Workspace {
             "any" => Network::Any,
             "public" => Network::Public,
             _ => {
-                let error = Error::invalid_parameter("invalid_network", "network is \"any\" or \"public\"");
+                let error =
+                    Error::invalid_parameter("invalid_network", "network is \"any\" or \"public\"");
                 return Err(errors::to_exception(py, &error));
             }
         };
@@ -108,7 +109,15 @@ impl Workspace {
         replacing: Option<&Bound<'py, PyAny>>,
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        let wishes = Wishes { provider, grant_type, connection, resource, scopes, min_ttl, replacing };
+        let wishes = Wishes {
+            provider,
+            grant_type,
+            connection,
+            resource,
+            scopes,
+            min_ttl,
+            replacing,
+        };
         let request = wishes.to_request()?;
         let timeout = token::seconds(timeout)?;
         token::token_for(py, &self.engine(py)?, &request, timeout).map(|(_, token)| token)
@@ -128,7 +137,15 @@ impl Workspace {
         min_ttl: Option<&Bound<'py, PyAny>>,
         replacing: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Option<Py<PyAny>>> {
-        let wishes = Wishes { provider, grant_type, connection, resource, scopes, min_ttl, replacing };
+        let wishes = Wishes {
+            provider,
+            grant_type,
+            connection,
+            resource,
+            scopes,
+            min_ttl,
+            replacing,
+        };
         let engine = self.engine(py)?;
         match engine.cached(&wishes.to_request()?) {
             Some(slot) => token::object_of(py, &engine, &slot).map(Some),
@@ -168,7 +185,9 @@ pub(super) struct ManualClock(Arc<clock::ManualClock>);
 impl ManualClock {
     #[new]
     fn new(millis: i64) -> Self {
-        Self(Arc::new(clock::ManualClock::new(Timestamp::from_millis(millis))))
+        Self(Arc::new(clock::ManualClock::new(Timestamp::from_millis(
+            millis,
+        ))))
     }
 
     /// The wall clock: milliseconds since the Unix epoch (UTC).
@@ -178,7 +197,8 @@ impl ManualClock {
 
     /// Lets `seconds` pass.
     fn advance(&self, seconds: f64) {
-        self.0.advance(Duration::from_secs_f64(seconds.clamp(0.0, 1e12)));
+        self.0
+            .advance(Duration::from_secs_f64(seconds.clamp(0.0, 1e12)));
     }
 
     /// Moves the wall clock alone.
@@ -188,7 +208,10 @@ impl ManualClock {
 }
 
 impl ManualClock {
-    pub(super) fn new_object(py: Python<'_>, clock: &Arc<clock::ManualClock>) -> PyResult<Py<Self>> {
+    pub(super) fn new_object(
+        py: Python<'_>,
+        clock: &Arc<clock::ManualClock>,
+    ) -> PyResult<Py<Self>> {
         Py::new(py, Self(Arc::clone(clock)))
     }
 }
@@ -218,7 +241,11 @@ pub(super) fn default_workspace(py: Python<'_>) -> PyResult<Py<Workspace>> {
 pub(super) fn set_default_workspace(workspace: Option<Py<Workspace>>) -> Option<Py<Workspace>> {
     let mut default = lock_default();
     DEFAULT_NUMBER.fetch_add(1, Ordering::AcqRel);
-    DEFAULT_ENGINE.store(workspace.as_ref().and_then(|workspace| workspace.get().lock().clone()));
+    DEFAULT_ENGINE.store(
+        workspace
+            .as_ref()
+            .and_then(|workspace| workspace.get().lock().clone()),
+    );
     std::mem::replace(&mut *default, workspace)
 }
 
@@ -244,8 +271,11 @@ pub(super) fn default_engine(py: Python<'_>) -> PyResult<Arc<Engine>> {
 /// A variable of the environment as the process sees it now; an empty one counts as unset.
 pub(super) fn variable(py: Python<'_>, name: &str) -> PyResult<Option<String>> {
     // Python's own copy, so that monkeypatched and later changes count.
-    let value: Option<String> =
-        py.import("os")?.getattr("environ")?.call_method1("get", (name,))?.extract()?;
+    let value: Option<String> = py
+        .import("os")?
+        .getattr("environ")?
+        .call_method1("get", (name,))?
+        .extract()?;
     Ok(value.filter(|value| !value.is_empty()))
 }
 
@@ -275,7 +305,13 @@ fn environment(py: Python<'_>) -> PyResult<Environment> {
         },
         config_home,
         providers: read("EVERGRANT_PROVIDERS")?
-            .map(|folders| folders.split(':').filter(|folder| !folder.is_empty()).map(PathBuf::from).collect())
+            .map(|folders| {
+                folders
+                    .split(':')
+                    .filter(|folder| !folder.is_empty())
+                    .map(PathBuf::from)
+                    .collect()
+            })
             .unwrap_or_default(),
         ca_file: match path("EVERGRANT_CA_FILE")? {
             Some(file) => Some(file),
@@ -286,7 +322,9 @@ fn environment(py: Python<'_>) -> PyResult<Environment> {
 
 fn explicit_key(key: &Bound<'_, PyAny>) -> PyResult<ExplicitKey> {
     if let Ok(bytes) = key.cast::<PyBytes>() {
-        return Ok(ExplicitKey::Bytes(SecretBytes::from(bytes.as_bytes().to_vec())));
+        return Ok(ExplicitKey::Bytes(SecretBytes::from(
+            bytes.as_bytes().to_vec(),
+        )));
     }
     match key.extract::<String>() {
         Ok(text) => Ok(ExplicitKey::Text(Secret::from(text))),

@@ -120,6 +120,12 @@ pub trait Store: Send + Sync {
     ) -> StoreFuture<'a, Option<ConnectionKey>>;
 }
 
+impl std::fmt::Debug for dyn Store {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Store({})", self.location())
+    }
+}
+
 /// A place on disk, taken in advance, that survives the process: the reply is written here before anything else.
 pub trait Slot: Send + Sync {
     /// Writes a reply (no flush: it survives the process, not a power cut).

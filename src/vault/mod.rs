@@ -56,6 +56,16 @@ pub enum Subject<'a> {
     Connection(&'a ConnectionKey),
 }
 
+impl<'a> Subject<'a> {
+    /// The workspace, whose data key seals it.
+    pub fn workspace(self) -> &'a str {
+        match self {
+            Self::Integration(key) => &key.workspace,
+            Self::Connection(key) => &key.integration.workspace,
+        }
+    }
+}
+
 impl<'a> From<&'a IntegrationKey> for Subject<'a> {
     fn from(key: &'a IntegrationKey) -> Self {
         Self::Integration(key)
@@ -214,6 +224,16 @@ fn encrypt_with(
 }
 
 /// 32 random bytes for a new key.
+/// Random bytes of the operating system.
+///
+/// # Errors
+/// `random_unavailable` when it gives none.
+pub fn random_array<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    random(&mut bytes)?;
+    Ok(bytes)
+}
+
 fn random_key() -> Result<Zeroizing<[u8; 32]>> {
     let mut key = Zeroizing::new([0; 32]);
     random(&mut *key)?;
