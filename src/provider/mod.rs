@@ -6,6 +6,7 @@
 
 pub mod catalog;
 pub mod check;
+mod entry;
 mod file;
 mod grant;
 pub mod hosts;

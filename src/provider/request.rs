@@ -43,18 +43,18 @@ fn texts<'de, D: Deserializer<'de>>(
 ) -> std::result::Result<BTreeMap<String, String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "expected a text, a number or true or false")]
-    enum Text {
+    enum Plain {
         Flag(bool),
         Number(serde_json::Number),
         Text(String),
     }
-    let texts = BTreeMap::<String, Text>::deserialize(deserializer)?;
+    let texts = BTreeMap::<String, Plain>::deserialize(deserializer)?;
     Ok(texts
         .into_iter()
         .map(|(name, text)| match text {
-            Text::Flag(flag) => (name, flag.to_string()),
-            Text::Number(number) => (name, number.to_string()),
-            Text::Text(text) => (name, text),
+            Plain::Flag(flag) => (name, flag.to_string()),
+            Plain::Number(number) => (name, number.to_string()),
+            Plain::Text(text) => (name, text),
         })
         .collect())
 }

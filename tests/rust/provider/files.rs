@@ -91,6 +91,28 @@ fn every_built_in_file_names_the_vendors_pages() {
 }
 
 #[test]
+fn every_built_in_file_has_a_sample_of_the_replies_from_a_page_that_it_names() {
+    for provider in Catalog::builtin().all().unwrap() {
+        let path = format!("tests/data/replies/{}.json", provider.id);
+        let sample: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let others = sample
+            .as_object()
+            .unwrap()
+            .values()
+            .filter_map(|part| part.get("source"));
+        for source in std::iter::once(&sample["source"]).chain(others) {
+            let source = source.as_str().unwrap().to_owned();
+            assert!(provider.sources.contains(&source), "{path}: {source}");
+        }
+        assert!(
+            sample["token"].is_object() && sample["error"].is_object(),
+            "{path}"
+        );
+    }
+}
+
+#[test]
 fn base_and_suggested_scopes_of_every_file_are_allowed_and_explained() {
     let catalog = Catalog::builtin();
     for id in catalog.ids() {

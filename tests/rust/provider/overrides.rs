@@ -31,7 +31,7 @@ fn a_provider_without_token_endpoint_names_what_to_set() {
     assert_eq!(error.code(), "missing_endpoint");
     assert_eq!(
         error.next_command(),
-        Some("evergrant configure acme --endpoint token_endpoint=https://…")
+        Some("evergrant configure acme --endpoint token_endpoint=https://HOST/PATH")
     );
 }
 
