@@ -128,8 +128,8 @@ impl Client {
     /// would otherwise be lost.
     pub async fn send(&self, request: Request) -> Result<Reply, Failure> {
         let deadline = Instant::now() + request.deadline;
-        let guarded = self.options.network == Network::Public
-            || request.host_rule == HostRule::ServerNamed;
+        let guarded =
+            self.options.network == Network::Public || request.host_rule == HostRule::ServerNamed;
         if guarded && let Some(address) = literal(&request.url) {
             judge(address)?;
         }
@@ -199,17 +199,17 @@ pub fn is_public(address: IpAddr) -> bool {
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let special = match address.octets() {
-        [0 | 10 | 127, ..] => true,                // this network, private, loopback
-        [100, second, ..] => second & 0xc0 == 64,  // shared (RFC 6598)
-        [169, 254, ..] => true,                    // link-local, cloud metadata
-        [172, second, ..] => second & 0xf0 == 16,  // private
-        [192, 0, 0 | 2, _] => true,                // protocol assignments, documentation
+        [0 | 10 | 127, ..] => true, // this network, private, loopback
+        [100, second, ..] => second & 0xc0 == 64, // shared (RFC 6598)
+        [169, 254, ..] => true,     // link-local, cloud metadata
+        [172, second, ..] => second & 0xf0 == 16, // private
+        [192, 0, 0 | 2, _] => true, // protocol assignments, documentation
         [192, 31, 196, _] | [192, 52, 193, _] => true, // AS112, AMT
         [192, 88, 99, _] | [192, 175, 48, _] => true, // 6to4 relays, AS112
-        [192, 168, ..] => true,                    // private
-        [198, 18 | 19, ..] => true,                // benchmarks
+        [192, 168, ..] => true,     // private
+        [198, 18 | 19, ..] => true, // benchmarks
         [198, 51, 100, _] | [203, 0, 113, _] => true, // documentation
-        [224..=255, ..] => true,                   // multicast, reserved, broadcast
+        [224..=255, ..] => true,    // multicast, reserved, broadcast
         _ => false,
     };
     !special
@@ -225,8 +225,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         [0, 0, 0, 0, 0, 0xffff, ..] => embedded(), // mapped (RFC 4291)
         [0x64, 0xff9b, 0, 0, 0, 0, ..] => embedded(), // NAT64 (RFC 6052)
         [0x2001, second, ..] if second < 0x200 => false, // protocol assignments, Teredo, ORCHID, benchmarks
-        [0x2001, 0xdb8, ..] | [0x2002, ..] => false, // documentation, 6to4
-        [0x2620, 0x4f, 0x8000, ..] => false,       // AS112
+        [0x2001, 0xdb8, ..] | [0x2002, ..] => false,     // documentation, 6to4
+        [0x2620, 0x4f, 0x8000, ..] => false,             // AS112
         [0x3fff, second, ..] if second < 0x1000 => false, // documentation (RFC 9637)
         // Global unicast; all else is loopback, local, link-local, multicast or not assigned.
         [first, ..] => first & 0xe000 == 0x2000,
@@ -363,7 +363,12 @@ fn chain(error: &reqwest::Error) -> String {
             "the connection failed".to_owned()
         };
     }
-    cause.to_string().chars().filter(|c| !c.is_control()).take(256).collect()
+    cause
+        .to_string()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(256)
+        .collect()
 }
 
 fn not_sent(reason: String) -> Failure {

@@ -15,7 +15,9 @@ use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::{self, Method, Reply};
 use crate::model::{Account, Token};
-use crate::provider::{AccountRules, ClientAuthentication, Meaning, Paths, RequestRules, Spec, hosts};
+use crate::provider::{
+    AccountRules, ClientAuthentication, Meaning, Paths, RequestRules, Spec, hosts,
+};
 
 /// What the provider made of a token.
 #[derive(Clone, Debug)]
@@ -49,7 +51,10 @@ pub async fn account(
         Probe::Accepted(account) => Ok(account),
         Probe::NotAsked => Ok(Account::default()),
         Probe::Refused { reason, .. } => Err(Error::new(
-            ErrorKind::ProviderRejected { error: None, description: None },
+            ErrorKind::ProviderRejected {
+                error: None,
+                description: None,
+            },
             "account_refused",
             reason,
         )
@@ -74,7 +79,13 @@ pub async fn probe(
     if rules.source.is_some() || rules.request.url.as_deref().or(userinfo).is_none() {
         return Ok(Probe::NotAsked);
     }
-    let asking = Asking { http, spec, client, token, clock };
+    let asking = Asking {
+        http,
+        spec,
+        client,
+        token,
+        clock,
+    };
     let whole = match asking.ask(&rules.request, userinfo, None).await? {
         Answer::Body(whole) => whole,
         Answer::Refused { means, reason } => return Ok(Probe::Refused { means, reason }),
@@ -88,7 +99,10 @@ pub async fn probe(
     };
     let mut account = read(&whole, fields);
     for follow in [&rules.email_from, &rules.id_from].into_iter().flatten() {
-        let request = RequestRules { url: Some(follow.url.clone()), ..RequestRules::default() };
+        let request = RequestRules {
+            url: Some(follow.url.clone()),
+            ..RequestRules::default()
+        };
         // What only labels may be missing: the scope for it may not have been granted.
         if let Ok(Answer::Body(more)) = asking.ask(&request, None, account.id.as_deref()).await {
             let value = |paths: &Option<Paths>| text(&more, paths.as_ref()?);
@@ -106,11 +120,18 @@ pub fn signal(spec: &Spec, reply: &Reply) -> Option<Meaning> {
     let content = Content::of(reply);
     if spec.expiry_signals.is_empty() {
         let challenge = reply.headers.get(::http::header::WWW_AUTHENTICATE);
-        let scope = challenge.and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("insufficient_scope"));
-        let means = if scope { Meaning::Scope } else { Meaning::Expired };
+        let scope = challenge
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.contains("insufficient_scope"));
+        let means = if scope {
+            Meaning::Scope
+        } else {
+            Meaning::Expired
+        };
         return (reply.status == 401).then_some(means);
     }
-    let found = |pattern: &str, text: &str| Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text));
+    let found =
+        |pattern: &str, text: &str| Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text));
     spec.expiry_signals
         .iter()
         .find(|signal| {
@@ -125,10 +146,15 @@ pub fn signal(spec: &Spec, reply: &Reply) -> Option<Meaning> {
                 }
             });
             let header = signal.header.as_deref().is_none_or(|pattern| {
-                let lines = reply.headers.iter().filter_map(|(name, value)| Some(format!("{name}: {}", value.to_str().ok()?)));
+                let lines = reply
+                    .headers
+                    .iter()
+                    .filter_map(|(name, value)| Some(format!("{name}: {}", value.to_str().ok()?)));
                 lines.into_iter().any(|line| found(pattern, &line))
             });
-            let body = signal.body.as_deref().is_none_or(|pattern| found(pattern, &String::from_utf8_lossy(reply.body.expose())));
+            let body = signal.body.as_deref().is_none_or(|pattern| {
+                found(pattern, &String::from_utf8_lossy(reply.body.expose()))
+            });
             status && path && header && body
         })
         .map(|signal| signal.means)
@@ -162,7 +188,12 @@ struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    async fn ask(&self, rules: &RequestRules, endpoint: Option<&str>, id: Option<&str>) -> Result<Answer> {
+    async fn ask(
+        &self,
+        rules: &RequestRules,
+        endpoint: Option<&str>,
+        id: Option<&str>,
+    ) -> Result<Answer> {
         let spec = self.spec;
         let token = self.token.value.expose();
         let draft = Draft {
@@ -173,28 +204,40 @@ impl Asking<'_> {
             authentication: ClientAuthentication::Bearer,
             method: Method::GET,
             standard: Parameters::default(),
-            values: Values::new(spec, Some(&self.client)).with("access_token", Some(token)).with("id", id),
+            values: Values::new(spec, Some(&self.client))
+                .with("access_token", Some(token))
+                .with("id", id),
             bearer: Some(token),
             deadline: LOOKUP_DEADLINE,
         };
         let (request, mask) = draft.finish()?;
         self.may_have_token(&request.url)?;
-        let reply = self.http.send(request).await.map_err(|failure| {
-            unavailable(spec, failure.reason(), None)
-        })?;
+        let reply = self
+            .http
+            .send(request)
+            .await
+            .map_err(|failure| unavailable(spec, failure.reason(), None))?;
         self.judge(&reply, &mask)
     }
 
     /// The token goes to hosts that the provider owns, and to the userinfo endpoint.
     fn may_have_token(&self, url: &Url) -> Result<()> {
-        let userinfo = self.spec.endpoints.userinfo_endpoint.as_deref().and_then(|own| Url::parse(own).ok());
+        let userinfo = self
+            .spec
+            .endpoints
+            .userinfo_endpoint
+            .as_deref()
+            .and_then(|own| Url::parse(own).ok());
         if hosts::owns(&self.spec.api.hosts, url) || userinfo.is_some_and(|own| own == *url) {
             return Ok(());
         }
         let host = url.host_str().unwrap_or_default();
         Err(Error::invalid_parameter(
             "host_not_owned",
-            format!("the account request goes to {host}, which is not among the API hosts of {}", self.spec.name),
+            format!(
+                "the account request goes to {host}, which is not among the API hosts of {}",
+                self.spec.name
+            ),
         )
         .of_provider(&self.spec.id))
     }
@@ -202,7 +245,10 @@ impl Asking<'_> {
     fn judge(&self, reply: &Reply, mask: &Mask) -> Result<Answer> {
         let spec = self.spec;
         if let Some(means) = signal(spec, reply) {
-            return Ok(Answer::Refused { means, reason: said(reply, mask) });
+            return Ok(Answer::Refused {
+                means,
+                reason: said(reply, mask),
+            });
         }
         match reply.status {
             429 | 500.. => Err(unavailable(
@@ -214,7 +260,10 @@ impl Asking<'_> {
                 Some(whole) => Ok(Answer::Body(whole.clone())),
                 None => Ok(Answer::Body(Value::Null)),
             },
-            _ => Ok(Answer::Refused { means: Meaning::Other, reason: said(reply, mask) }),
+            _ => Ok(Answer::Refused {
+                means: Meaning::Other,
+                reason: said(reply, mask),
+            }),
         }
     }
 }
@@ -234,16 +283,31 @@ fn text(root: &Value, paths: &Paths) -> Option<String> {
 fn said(reply: &Reply, mask: &Mask) -> String {
     let content = Content::of(reply);
     let words = content.value().and_then(|whole| {
-        ["error_description", "error.message", "message", "error", "detail"]
-            .iter()
-            .find_map(|path| paths::find(whole, path).and_then(|value| paths::text(&value)))
+        [
+            "error_description",
+            "error.message",
+            "message",
+            "error",
+            "detail",
+        ]
+        .iter()
+        .find_map(|path| paths::find(whole, path).and_then(|value| paths::text(&value)))
     });
     match words {
-        Some(words) => format!("the API answered HTTP {}: {}", reply.status, mask.clean(&words)),
+        Some(words) => format!(
+            "the API answered HTTP {}: {}",
+            reply.status,
+            mask.clean(&words)
+        ),
         None => format!("the API answered HTTP {}", reply.status),
     }
 }
 
 fn unavailable(spec: &Spec, reason: &str, retry_after: Option<std::time::Duration>) -> Error {
-    Error::new(ErrorKind::ProviderUnavailable { retry_after }, "account_unavailable", reason).of_provider(&spec.id)
+    Error::new(
+        ErrorKind::ProviderUnavailable { retry_after },
+        "account_unavailable",
+        reason,
+    )
+    .of_provider(&spec.id)
 }

@@ -42,12 +42,16 @@ pub fn begin(
     scopes: &[String],
     resource: Option<&str>,
 ) -> Result<Authorization> {
-    let endpoint = spec.endpoints.authorization_endpoint.as_deref().ok_or_else(|| {
-        Error::invalid_parameter(
-            "authorization_endpoint_missing",
-            format!("{} has no authorization endpoint", spec.name),
-        )
-    })?;
+    let endpoint = spec
+        .endpoints
+        .authorization_endpoint
+        .as_deref()
+        .ok_or_else(|| {
+            Error::invalid_parameter(
+                "authorization_endpoint_missing",
+                format!("{} has no authorization endpoint", spec.name),
+            )
+        })?;
     let nonce = Secret::from(CsrfToken::new_random_len(RANDOM_BYTES).into_secret());
     let asks_identity = scopes.iter().any(|scope| scope == "openid");
     let (challenge, verifier) = if sends_pkce(spec.pkce, has_secret) {
@@ -58,12 +62,23 @@ pub fn begin(
     };
 
     let mut parameters = Parameters::default();
-    scope::set(&mut parameters, spec, "authorization", scopes, resource.unwrap_or_default());
+    scope::set(
+        &mut parameters,
+        spec,
+        "authorization",
+        scopes,
+        resource.unwrap_or_default(),
+    );
     let (standard, state) = standard_url(spec, endpoint, client_id, redirect_uri, challenge)?;
-    for (name, value) in standard.query_pairs().skip(Url::parse(endpoint).map_or(0, |url| url.query_pairs().count())) {
+    for (name, value) in standard
+        .query_pairs()
+        .skip(Url::parse(endpoint).map_or(0, |url| url.query_pairs().count()))
+    {
         parameters.set(&name, value.into_owned());
     }
-    if spec.pkce_hex && let Some(verifier) = &verifier {
+    if spec.pkce_hex
+        && let Some(verifier) = &verifier
+    {
         parameters.set("code_challenge", hex_challenge(verifier));
     }
     if asks_identity {
@@ -123,17 +138,30 @@ impl Callback {
     pub fn parse(url: &str) -> Result<Self> {
         let url = url.trim();
         let before_fragment = url.split('#').next().unwrap_or_default();
-        let query = before_fragment.split_once('?').map_or(before_fragment, |(_, query)| query);
+        let query = before_fragment
+            .split_once('?')
+            .map_or(before_fragment, |(_, query)| query);
         let mut parameters = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            if parameters.insert(name.into_owned(), value.into_owned()).is_some() {
-                return Err(failed("callback_duplicate_parameter", "a parameter stands twice in the callback URL"));
+            if parameters
+                .insert(name.into_owned(), value.into_owned())
+                .is_some()
+            {
+                return Err(failed(
+                    "callback_duplicate_parameter",
+                    "a parameter stands twice in the callback URL",
+                ));
             }
         }
         if parameters.values().all(String::is_empty) {
-            return Err(failed("callback_empty", "the callback URL has no parameters"));
+            return Err(failed(
+                "callback_empty",
+                "the callback URL has no parameters",
+            ));
         }
-        let state = parameters.get("state").map(|state| Secret::from(state.as_str()));
+        let state = parameters
+            .get("state")
+            .map(|state| Secret::from(state.as_str()));
         Ok(Self { state, parameters })
     }
 
@@ -145,7 +173,9 @@ impl Callback {
     /// The error (RFC 6749 section 4.1.2.1) and its description, cleaned.
     pub fn error(&self, rules: &CallbackRules) -> Option<(String, Option<String>)> {
         let error = super::clean(self.get(rules, "error")?, &[]);
-        let description = self.get(rules, "error_description").map(|text| super::clean(text, &[]));
+        let description = self
+            .get(rules, "error_description")
+            .map(|text| super::clean(text, &[]));
         Some((error, description))
     }
 
@@ -179,7 +209,10 @@ impl Callback {
 
     fn get(&self, rules: &CallbackRules, standard: &str) -> Option<&str> {
         let name = rules.rename.get(standard).map_or(standard, String::as_str);
-        self.parameters.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.parameters
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
     }
 }
 
@@ -200,7 +233,8 @@ fn standard_url(
     redirect_uri: &str,
     challenge: Option<PkceCodeChallenge>,
 ) -> Result<(Url, Secret)> {
-    let unusable = |_| Error::invalid_parameter("authorization_url", "the authorization endpoint is no URL");
+    let unusable =
+        |_| Error::invalid_parameter("authorization_url", "the authorization endpoint is no URL");
     let client = BasicClient::new(ClientId::new(client_id.to_owned()))
         .set_auth_uri(AuthUrl::new(endpoint.to_owned()).map_err(unusable)?);
     let mut request = client.authorize_url(|| random_state(spec));
@@ -219,25 +253,41 @@ fn standard_url(
 
 /// Base64url of random bytes, as long as the provider wants it.
 fn random_state(spec: &Spec) -> CsrfToken {
-    let length = spec.callback.state.as_ref().and_then(|state| state.min_length).unwrap_or(0);
+    let length = spec
+        .callback
+        .state
+        .as_ref()
+        .and_then(|state| state.min_length)
+        .unwrap_or(0);
     let bytes = u32::try_from(length.div_ceil(4).saturating_mul(3)).unwrap_or(u32::MAX);
     CsrfToken::new_random_len(bytes.clamp(RANDOM_BYTES, 1024))
 }
 
 fn hex_challenge(verifier: &str) -> String {
-    Sha256::digest(verifier.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(verifier.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn in_query(endpoint: &str, parameters: &Parameters) -> Result<Url> {
     let mut url = parse(endpoint)?;
-    url.query_pairs_mut().extend_pairs(parameters.iter().map(|(name, value)| (name, value.expose())));
+    url.query_pairs_mut().extend_pairs(
+        parameters
+            .iter()
+            .map(|(name, value)| (name, value.expose())),
+    );
     Ok(url)
 }
 
 /// The query behind the `#` (a vendor's deviation), where a page of theirs reads it.
 fn behind_fragment(endpoint: &str, parameters: &Parameters) -> Result<Url> {
-    let pairs = parameters.iter().map(|(name, value)| (name, value.expose()));
-    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+    let pairs = parameters
+        .iter()
+        .map(|(name, value)| (name, value.expose()));
+    let query = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish();
     let (page, fragment) = endpoint.split_once('#').unwrap_or((endpoint, ""));
     let mut url = parse(page)?;
     url.set_fragment(Some(&format!("{fragment}?{query}")));
@@ -245,8 +295,9 @@ fn behind_fragment(endpoint: &str, parameters: &Parameters) -> Result<Url> {
 }
 
 fn parse(endpoint: &str) -> Result<Url> {
-    Url::parse(endpoint)
-        .map_err(|_| Error::invalid_parameter("authorization_url", "the authorization endpoint is no URL"))
+    Url::parse(endpoint).map_err(|_| {
+        Error::invalid_parameter("authorization_url", "the authorization endpoint is no URL")
+    })
 }
 
 fn failed(code: &'static str, reason: &str) -> Error {

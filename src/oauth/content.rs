@@ -92,13 +92,20 @@ pub(super) fn salvage(body: &SecretBytes, rules: &ReplyRules) -> Option<RefreshT
         let Some(value) = after.trim_ascii_start().strip_prefix(b":") else {
             continue;
         };
-        let Some((value, _)) = next_text(value).filter(|_| value.trim_ascii_start().starts_with(b"\"")) else {
+        let Some((value, _)) =
+            next_text(value).filter(|_| value.trim_ascii_start().starts_with(b"\""))
+        else {
             continue;
         };
-        if !names.iter().any(|name| text == format!("\"{name}\"").as_bytes()) {
+        if !names
+            .iter()
+            .any(|name| text == format!("\"{name}\"").as_bytes())
+        {
             continue;
         }
-        let token = serde_json::from_slice(value).ok().and_then(sound_refresh_token)?;
+        let token = serde_json::from_slice(value)
+            .ok()
+            .and_then(sound_refresh_token)?;
         if found.as_ref().is_some_and(|other| *other != token) {
             return None;
         }
@@ -111,7 +118,9 @@ pub(super) fn salvage(body: &SecretBytes, rules: &ReplyRules) -> Option<RefreshT
 fn salvage_form(body: &[u8], names: &[&str]) -> Option<RefreshToken> {
     let whole = &body[..body.iter().rposition(|byte| *byte == b'&')?];
     let form = Parsed(form(whole)?);
-    names.iter().find_map(|name| form.get(*name).cloned().and_then(sound_refresh_token))
+    names
+        .iter()
+        .find_map(|name| form.get(*name).cloned().and_then(sound_refresh_token))
 }
 
 /// The next complete JSON text with its quotes, and what follows it.
@@ -140,7 +149,8 @@ fn form(body: &[u8]) -> Option<Value> {
 
 fn is_html(body: &[u8], reply: &Reply) -> bool {
     let starts = |with: &str| {
-        body.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with.as_bytes()))
+        body.get(..with.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(with.as_bytes()))
     };
     let called_html = reply
         .headers
@@ -151,7 +161,9 @@ fn is_html(body: &[u8], reply: &Reply) -> bool {
 }
 
 fn trim(body: &[u8]) -> &[u8] {
-    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii()
+    body.strip_prefix(b"\xef\xbb\xbf")
+        .unwrap_or(body)
+        .trim_ascii()
 }
 
 fn wipe(value: &mut Value) {

@@ -37,7 +37,10 @@ pub struct Metadata {
 pub async fn discover(http: &http::Client, issuer: &str, clock: &Clock) -> Result<Metadata> {
     let url = hosts::judge_url(issuer, true)?;
     if url.query().is_some() {
-        return Err(Error::invalid_parameter("issuer_invalid", "an issuer has no query (RFC 8414 section 2)"));
+        return Err(Error::invalid_parameter(
+            "issuer_invalid",
+            "an issuer has no query (RFC 8414 section 2)",
+        ));
     }
     let mut first_failure = None;
     for place in places(&url) {
@@ -52,7 +55,8 @@ pub async fn discover(http: &http::Client, issuer: &str, clock: &Clock) -> Resul
             }
         }
     }
-    Err(first_failure.unwrap_or_else(|| Error::internal("an issuer has two places for its metadata")))
+    Err(first_failure
+        .unwrap_or_else(|| Error::internal("an issuer has two places for its metadata")))
 }
 
 /// Between host and path (RFC 8414 section 3), and behind the path (OpenID Connect Discovery section 4).
@@ -69,7 +73,13 @@ fn places(issuer: &Url) -> [Url; 2] {
     ]
 }
 
-async fn fetch(http: &http::Client, place: &Url, issuer: &str, asked: &Url, clock: &Clock) -> Result<Metadata> {
+async fn fetch(
+    http: &http::Client,
+    place: &Url,
+    issuer: &str,
+    asked: &Url,
+    clock: &Clock,
+) -> Result<Metadata> {
     let request = Request {
         method: Method::GET,
         url: place.clone(),
@@ -79,15 +89,31 @@ async fn fetch(http: &http::Client, place: &Url, issuer: &str, asked: &Url, cloc
         host_rule: HostRule::Named,
     };
     let reply = http.send(request).await.map_err(|failure| {
-        let reason = format!("{} could not be asked for its metadata: {}", host(asked), failure.reason());
-        Error::new(ErrorKind::ProviderUnavailable { retry_after: None }, "discovery_unavailable", reason)
+        let reason = format!(
+            "{} could not be asked for its metadata: {}",
+            host(asked),
+            failure.reason()
+        );
+        Error::new(
+            ErrorKind::ProviderUnavailable { retry_after: None },
+            "discovery_unavailable",
+            reason,
+        )
     })?;
     let content = Content::of(&reply);
     match (reply.status, content.value()) {
         (429 | 500.., _) => {
             let retry_after = refusal::retry_after(&reply.headers, clock.wall());
-            let reason = format!("{} answered HTTP {} instead of its metadata", host(asked), reply.status);
-            Err(Error::new(ErrorKind::ProviderUnavailable { retry_after }, "discovery_unavailable", reason))
+            let reason = format!(
+                "{} answered HTTP {} instead of its metadata",
+                host(asked),
+                reply.status
+            );
+            Err(Error::new(
+                ErrorKind::ProviderUnavailable { retry_after },
+                "discovery_unavailable",
+                reason,
+            ))
         }
         (200, Some(document @ Value::Object(_))) => read(document, issuer, asked),
         _ => Err(missing(asked, &reply, &content)),
@@ -95,36 +121,60 @@ async fn fetch(http: &http::Client, place: &Url, issuer: &str, asked: &Url, cloc
 }
 
 fn read(document: &Value, issuer: &str, asked: &Url) -> Result<Metadata> {
-    let own = document.get("issuer").and_then(Value::as_str).ok_or_else(|| {
-        rejected("discovery_malformed", format!("the metadata of {} names no issuer", host(asked)))
-    })?;
+    let own = document
+        .get("issuer")
+        .and_then(Value::as_str)
+        .ok_or_else(|| {
+            rejected(
+                "discovery_malformed",
+                format!("the metadata of {} names no issuer", host(asked)),
+            )
+        })?;
     if own != issuer {
         let own = super::clean_label(own);
         return Err(rejected(
             "discovery_issuer_mismatch",
-            format!("{issuer} says that its issuer is {own}, which is not the one asked (RFC 8414 section 3.3)"),
+            format!(
+                "{issuer} says that its issuer is {own}, which is not the one asked (RFC 8414 section 3.3)"
+            ),
         ));
     }
-    let mut endpoints = Endpoints { issuer: Some(issuer.to_owned()), ..Endpoints::default() };
+    let mut endpoints = Endpoints {
+        issuer: Some(issuer.to_owned()),
+        ..Endpoints::default()
+    };
     let usable = |name: &str| -> Option<String> {
         let url = document.get(name)?.as_str()?;
-        hosts::judge_url(url, hosts::is_loopback_literal(asked) && asked.scheme() == "http").ok()?;
+        hosts::judge_url(
+            url,
+            hosts::is_loopback_literal(asked) && asked.scheme() == "http",
+        )
+        .ok()?;
         Some(url.to_owned())
     };
     for (name, _) in Endpoints::default().named() {
-        if let (Some(slot), true) = (endpoints.named_mut(name), name != "issuer" && name != "metadata_url") {
+        if let (Some(slot), true) = (
+            endpoints.named_mut(name),
+            name != "issuer" && name != "metadata_url",
+        ) {
             *slot = usable(name);
         }
     }
     if endpoints.token_endpoint.is_none() {
-        let reason = format!("the metadata of {} names no usable token endpoint", host(asked));
+        let reason = format!(
+            "the metadata of {} names no usable token endpoint",
+            host(asked)
+        );
         return Err(rejected("discovery_malformed", reason));
     }
     Ok(Metadata {
         endpoints,
         scopes_supported: texts(document, "scopes_supported"),
         code_challenge_methods_supported: texts(document, "code_challenge_methods_supported"),
-        token_endpoint_auth_methods_supported: texts(document, "token_endpoint_auth_methods_supported"),
+        token_endpoint_auth_methods_supported: texts(
+            document,
+            "token_endpoint_auth_methods_supported",
+        ),
         grant_types_supported: texts(document, "grant_types_supported"),
         authorization_response_iss_parameter_supported: document
             .get("authorization_response_iss_parameter_supported")
@@ -134,14 +184,21 @@ fn read(document: &Value, issuer: &str, asked: &Url) -> Result<Metadata> {
 }
 
 fn texts(document: &Value, name: &str) -> Vec<String> {
-    let items = document.get(name).and_then(Value::as_array).into_iter().flatten();
+    let items = document
+        .get(name)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
     items.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 fn missing(asked: &Url, reply: &Reply, content: &Content) -> Error {
     let host = host(asked);
     let reason = match content {
-        Content::Html => format!("{host} answered with a web page (HTTP {}) instead of its metadata", reply.status),
+        Content::Html => format!(
+            "{host} answered with a web page (HTTP {}) instead of its metadata",
+            reply.status
+        ),
         _ => format!("{host} has no metadata (HTTP {})", reply.status),
     };
     rejected("discovery_missing", reason)
@@ -152,7 +209,14 @@ fn is_missing(error: Option<&Error>) -> bool {
 }
 
 fn rejected(code: &'static str, reason: String) -> Error {
-    Error::new(ErrorKind::ProviderRejected { error: None, description: None }, code, reason)
+    Error::new(
+        ErrorKind::ProviderRejected {
+            error: None,
+            description: None,
+        },
+        code,
+        reason,
+    )
 }
 
 fn host(url: &Url) -> &str {

@@ -95,10 +95,10 @@ pub(super) fn jwt_claims(token: &str) -> Option<Value> {
     let (_, payload, _, None) = (parts.next()?, parts.next()?, parts.next()?, parts.next()) else {
         return None;
     };
-    let payload = URL_SAFE_NO_PAD
-        .decode(payload.trim_end_matches('='))
-        .ok()?;
-    serde_json::from_slice(&payload).ok().filter(Value::is_object)
+    let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
+    serde_json::from_slice(&payload)
+        .ok()
+        .filter(Value::is_object)
 }
 
 /// A number, or text that is one; infinities are cut off by the caller, what is not a number is none.

@@ -80,7 +80,10 @@ pub(super) fn check(token: &str, expected: &Expected<'_>) -> Result<Option<IdCla
         return Err("the ID token's nonce is not the one sent".to_owned());
     }
     // A cast saturates.
-    let ends = claims.get("exp").and_then(expiry::number).map(|seconds| (seconds * 1000.0) as i64);
+    let ends = claims
+        .get("exp")
+        .and_then(expiry::number)
+        .map(|seconds| (seconds * 1000.0) as i64);
     if !ends.is_some_and(|ends| ends.saturating_add(LEEWAY_MILLIS) > expected.now.millis()) {
         return Err("the ID token's exp has passed".to_owned());
     }
@@ -100,7 +103,10 @@ fn is_issuer(iss: &str, issuer: &str, tenant: Option<&str>) -> bool {
         return true;
     }
     let Some(tenant) = tenant.filter(|tenant| {
-        tenant.len() == 36 && tenant.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+        tenant.len() == 36
+            && tenant
+                .bytes()
+                .all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
     }) else {
         return false;
     };

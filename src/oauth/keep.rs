@@ -20,7 +20,9 @@ pub(super) fn from_reply(rules: &Rules, root: &Value, headers: &HeaderMap) -> Ke
         if let Some(header) = rule.get("header").and_then(Value::as_str) {
             return Some(headers.get(header)?.to_str().ok()?.to_owned());
         }
-        let path = rule.as_str().or_else(|| rule.get("path").and_then(Value::as_str))?;
+        let path = rule
+            .as_str()
+            .or_else(|| rule.get("path").and_then(Value::as_str))?;
         let value = paths::find(root, path)?;
         match &*value {
             value @ (Value::Array(_) | Value::Object(_)) => Some(value.to_string()),
@@ -32,7 +34,9 @@ pub(super) fn from_reply(rules: &Rules, root: &Value, headers: &HeaderMap) -> Ke
 /// The values kept from the parameters of a callback.
 pub(super) fn from_callback(rules: &Rules, parameters: &BTreeMap<String, String>) -> Kept {
     collect(rules, |rule| {
-        let name = rule.as_str().or_else(|| rule.get("parameter").and_then(Value::as_str))?;
+        let name = rule
+            .as_str()
+            .or_else(|| rule.get("parameter").and_then(Value::as_str))?;
         parameters.get(name).cloned()
     })
 }
@@ -47,7 +51,8 @@ fn collect(rules: &Rules, value: impl Fn(&Value) -> Option<String>) -> Kept {
                 Some(pattern) => fit(pattern, &value)?,
                 None => value,
             };
-            let fits = !value.is_empty() && value.len() <= LONGEST && !value.contains(char::is_control);
+            let fits =
+                !value.is_empty() && value.len() <= LONGEST && !value.contains(char::is_control);
             fits.then(|| (name.clone(), value))
         })
         .collect()
@@ -57,6 +62,10 @@ fn collect(rules: &Rules, value: impl Fn(&Value) -> Option<String>) -> Kept {
 fn fit(pattern: &str, value: &str) -> Option<String> {
     let pattern = Regex::new(&format!("^(?:{pattern})$")).ok()?;
     let found = pattern.captures(value)?;
-    let part = if found.len() == 2 { found.get(1)? } else { found.get(0)? };
+    let part = if found.len() == 2 {
+        found.get(1)?
+    } else {
+        found.get(0)?
+    };
     Some(part.as_str().to_owned())
 }

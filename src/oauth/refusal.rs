@@ -19,15 +19,24 @@ pub(super) fn read(reply: &Reply, content: &Content, question: &Question<'_>) ->
     let spec = question.spec;
     let clean = |text: &str| question.mask.clean(text);
     let status = reply.status;
-    let error = content.value().and_then(|value| error_code(value, &spec.reply));
-    let words = content.value().and_then(|value| description(value, &spec.reply));
+    let error = content
+        .value()
+        .and_then(|value| error_code(value, &spec.reply));
+    let words = content
+        .value()
+        .and_then(|value| description(value, &spec.reply));
     let not_processed = |condemns| Outcome::NotProcessed {
         error: error.as_deref().map(clean),
         description: words.as_deref().map(clean),
         status: Some(status),
         retry_after: retry_after(&reply.headers, question.received_at),
         condemns,
-        reason: in_words(status, content, error.as_deref().map(clean), words.as_deref().map(clean)),
+        reason: in_words(
+            status,
+            content,
+            error.as_deref().map(clean),
+            words.as_deref().map(clean),
+        ),
     };
 
     if matches!(status, 429 | 503) || error.as_deref() == Some("temporarily_unavailable") {
@@ -37,7 +46,12 @@ pub(super) fn read(reply: &Reply, content: &Content, question: &Question<'_>) ->
     let cut = reply.truncated && matches!(content, Content::Other | Content::Empty);
     if status >= 500 || cut {
         return Outcome::Unknown {
-            reason: in_words(status, content, error.as_deref().map(clean), words.as_deref().map(clean)),
+            reason: in_words(
+                status,
+                content,
+                error.as_deref().map(clean),
+                words.as_deref().map(clean),
+            ),
             html: matches!(content, Content::Html),
         };
     }
@@ -51,14 +65,20 @@ pub(super) fn read(reply: &Reply, content: &Content, question: &Question<'_>) ->
     };
     let condemns = match condemns {
         // A service grant has no grant that could be lost.
-        Condemns::Grant | Condemns::Resource if question.asked == Asked::Service => Condemns::Nothing,
+        Condemns::Grant | Condemns::Resource if question.asked == Asked::Service => {
+            Condemns::Nothing
+        }
         // The refresh token may still be good for everything else.
-        Condemns::Grant if question.asked == Asked::Refresh && !question.resource.is_empty() => Condemns::Resource,
+        Condemns::Grant if question.asked == Asked::Refresh && !question.resource.is_empty() => {
+            Condemns::Resource
+        }
         condemns => condemns,
     };
     match condemns {
         Condemns::Grant | Condemns::Resource => Outcome::Refused {
-            error: error.as_deref().map_or_else(|| format!("http_{status}"), clean),
+            error: error
+                .as_deref()
+                .map_or_else(|| format!("http_{status}"), clean),
             description: words.as_deref().map(clean),
             condemns,
         },
@@ -71,21 +91,24 @@ pub(super) fn error_code(whole: &Value, rules: &ReplyRules) -> Option<String> {
     let said = match &rules.error {
         // A code of success may stand at the very same place.
         Some(_) if rules.success.is_some() && !is_failure(whole, rules) => return None,
-        Some(own) => paths::first(whole, own).map(std::borrow::Cow::into_owned).or_else(|| whole.get("error").cloned())?,
+        Some(own) => paths::first(whole, own)
+            .map(std::borrow::Cow::into_owned)
+            .or_else(|| whole.get("error").cloned())?,
         None => whole.get("error")?.clone(),
     };
     match &said {
-        Value::Object(_) => ["code", "type", "error", "status"].iter().find_map(|name| said.get(*name).and_then(code)),
+        Value::Object(_) => ["code", "type", "error", "status"]
+            .iter()
+            .find_map(|name| said.get(*name).and_then(code)),
         said => code(said),
     }
 }
 
 /// Whether the provider's own mark of success is missing.
 pub(super) fn is_failure(whole: &Value, rules: &ReplyRules) -> bool {
-    rules
-        .success
-        .as_ref()
-        .is_some_and(|success| paths::find(whole, &success.path).as_deref() != Some(&success.equals))
+    rules.success.as_ref().is_some_and(|success| {
+        paths::find(whole, &success.path).as_deref() != Some(&success.equals)
+    })
 }
 
 /// How long the server asks to wait (RFC 9110 section 10.2.3): seconds, or a date by its own clock.
@@ -93,10 +116,14 @@ pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let wait = text(::http::header::RETRY_AFTER)?.trim();
     let wait = match wait.parse::<f64>() {
-        Ok(seconds) if seconds >= 0.0 => Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_WAIT),
+        Ok(seconds) if seconds >= 0.0 => {
+            Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_WAIT)
+        }
         Ok(_) => return None,
         Err(_) => {
-            let server = text(::http::header::DATE).and_then(expiry::http_date).unwrap_or(now);
+            let server = text(::http::header::DATE)
+                .and_then(expiry::http_date)
+                .unwrap_or(now);
             expiry::http_date(wait)?.since(server)
         }
     };
@@ -113,10 +140,22 @@ fn code(value: &Value) -> Option<String> {
 }
 
 fn description(whole: &Value, rules: &ReplyRules) -> Option<String> {
-    let standard = ["error_description", "error.message", "message", "error.description"].map(str::to_owned).to_vec();
+    let standard = [
+        "error_description",
+        "error.message",
+        "message",
+        "error.description",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     let standard = Paths::Several(standard);
-    let found = rules.error_description.as_ref().and_then(|own| paths::first(whole, own));
-    found.or_else(|| paths::first(whole, &standard)).and_then(|value| paths::text(&value))
+    let found = rules
+        .error_description
+        .as_ref()
+        .and_then(|own| paths::first(whole, own));
+    found
+        .or_else(|| paths::first(whole, &standard))
+        .and_then(|value| paths::text(&value))
 }
 
 /// What the provider file says of an error: by code and words, by a vendor's code in the words or in `error_codes`, by
@@ -159,17 +198,36 @@ fn meaning<'a>(
 }
 
 fn is_of_token_endpoint(meaning: &ErrorMeaning) -> bool {
-    meaning.at.as_ref().is_none_or(|at| at.iter().any(|place| place == "token"))
+    meaning
+        .at
+        .as_ref()
+        .is_none_or(|at| at.iter().any(|place| place == "token"))
 }
 
 /// Codes a vendor adds to the standard one: `error_codes`, which Microsoft writes `AADSTS70008` in the words, and codes
 /// in members of their own.
 fn vendor_codes(body: &Value, words: &str) -> Vec<String> {
-    let listed = body.get("error_codes").and_then(Value::as_array).into_iter().flatten();
-    let members = ["code", "error_code", "suberror", "status", "reason"].iter().filter_map(|name| body.get(*name));
-    let nested = body.get("error").and_then(|error| error.get("code")).into_iter();
-    let plain = listed.clone().chain(members).chain(nested).filter_map(paths::text).map(|code| code.to_lowercase());
-    let microsoft = listed.filter_map(paths::text).map(|code| format!("aadsts{code}"));
+    let listed = body
+        .get("error_codes")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    let members = ["code", "error_code", "suberror", "status", "reason"]
+        .iter()
+        .filter_map(|name| body.get(*name));
+    let nested = body
+        .get("error")
+        .and_then(|error| error.get("code"))
+        .into_iter();
+    let plain = listed
+        .clone()
+        .chain(members)
+        .chain(nested)
+        .filter_map(paths::text)
+        .map(|code| code.to_lowercase());
+    let microsoft = listed
+        .filter_map(paths::text)
+        .map(|code| format!("aadsts{code}"));
     let worded = words
         .split(|c: char| !c.is_ascii_alphanumeric())
         .filter(|word| word.starts_with("aadsts"))
@@ -177,14 +235,21 @@ fn vendor_codes(body: &Value, words: &str) -> Vec<String> {
     plain.chain(microsoft).chain(worded).collect()
 }
 
-fn in_words(status: u16, content: &Content, error: Option<String>, words: Option<String>) -> String {
+fn in_words(
+    status: u16,
+    content: &Content,
+    error: Option<String>,
+    words: Option<String>,
+) -> String {
     match (error, words) {
         (Some(error), Some(words)) => format!("the provider answered {error}: {words}"),
         (Some(error), None) => format!("the provider answered {error}"),
         (None, Some(words)) => format!("the provider answered HTTP {status}: {words}"),
         (None, None) => match content {
             Content::Html => format!("the provider answered HTTP {status} with a web page"),
-            _ if (300..400).contains(&status) => format!("the token endpoint redirects (HTTP {status})"),
+            _ if (300..400).contains(&status) => {
+                format!("the token endpoint redirects (HTTP {status})")
+            }
             _ => format!("the provider answered HTTP {status}"),
         },
     }

@@ -63,7 +63,10 @@ impl Parameters {
 
     /// Form-urlencoded (RFC 6749 appendix B), in one allocation that is wiped by its owner.
     fn form(&self) -> String {
-        let longest: usize = self.iter().map(|(name, value)| 3 * (name.len() + value.expose().len()) + 2).sum();
+        let longest: usize = self
+            .iter()
+            .map(|(name, value)| 3 * (name.len() + value.expose().len()) + 2)
+            .sum();
         let mut form = form_urlencoded::Serializer::new(String::with_capacity(longest));
         for (name, value) in self.iter() {
             form.append_pair(name, value.expose());
@@ -72,7 +75,10 @@ impl Parameters {
     }
 
     fn json(&self) -> Vec<u8> {
-        let longest: usize = self.iter().map(|(name, value)| 6 * (name.len() + value.expose().len()) + 8).sum();
+        let longest: usize = self
+            .iter()
+            .map(|(name, value)| 6 * (name.len() + value.expose().len()) + 8)
+            .sum();
         let mut json = Vec::with_capacity(longest + 2);
         json.push(b'{');
         for (index, (name, value)) in self.iter().enumerate() {
@@ -80,7 +86,8 @@ impl Parameters {
                 json.push(b',');
             }
             for (text, end) in [(name, b':'), (value.expose(), b' ')] {
-                serde_json::to_writer(&mut json, text).expect("text always is JSON, and a Vec takes all");
+                serde_json::to_writer(&mut json, text)
+                    .expect("text always is JSON, and a Vec takes all");
                 json.push(end);
             }
         }
@@ -98,16 +105,25 @@ pub(super) struct Values<'a> {
 
 impl<'a> Values<'a> {
     pub(super) fn new(spec: &'a Spec, client: Option<&Client<'_>>) -> Self {
-        Self { spec, known: Vec::new() }
-            .with("user_agent", Some(USER_AGENT))
-            .with("token_endpoint", spec.endpoints.token_endpoint.as_deref())
-            .with("client_id", client.map(|client| client.id))
-            .with("client_secret", client.and_then(|client| client.secret).map(|secret| secret.expose()))
+        Self {
+            spec,
+            known: Vec::new(),
+        }
+        .with("user_agent", Some(USER_AGENT))
+        .with("token_endpoint", spec.endpoints.token_endpoint.as_deref())
+        .with("client_id", client.map(|client| client.id))
+        .with(
+            "client_secret",
+            client
+                .and_then(|client| client.secret)
+                .map(|secret| secret.expose()),
+        )
     }
 
     /// Makes a built-in value known.
     pub(super) fn with(mut self, name: &'static str, value: Option<&str>) -> Self {
-        self.known.extend(value.map(|value| (name, Secret::from(value))));
+        self.known
+            .extend(value.map(|value| (name, Secret::from(value))));
         self
     }
 
@@ -179,13 +195,23 @@ impl Draft<'_> {
     pub(super) fn finish(self) -> Result<(Request, Mask)> {
         let rules = self.rules;
         let template = rules.url.as_deref().or(self.endpoint).ok_or_else(|| {
-            Error::invalid_parameter("endpoint_missing", format!("{} has no such endpoint", self.spec.name))
+            Error::invalid_parameter(
+                "endpoint_missing",
+                format!("{} has no such endpoint", self.spec.name),
+            )
         })?;
         let mut url = self.values.fill_url(template)?;
         let mut parameters = self.standard;
         let method = rules.authentication.unwrap_or(self.authentication);
         let mut headers = vec![("Accept".to_owned(), Secret::from(JSON))];
-        authenticate(method, &self.client, self.bearer, &self.values, &mut parameters, &mut headers)?;
+        authenticate(
+            method,
+            &self.client,
+            self.bearer,
+            &self.values,
+            &mut parameters,
+            &mut headers,
+        )?;
         parameters.deviate(rules, &self.values)?;
         for (name, template) in &rules.headers {
             if let Some(value) = self.values.fill(template)? {
@@ -243,8 +269,17 @@ pub(super) struct Mask(Vec<Secret>);
 
 impl Mask {
     const SECRET: [&str; 11] = [
-        "access_token", "assertion", "client_assertion", "client_secret", "code", "code_verifier", "nonce",
-        "refresh_token", "state", "subject_token", "token",
+        "access_token",
+        "assertion",
+        "client_assertion",
+        "client_secret",
+        "code",
+        "code_verifier",
+        "nonce",
+        "refresh_token",
+        "state",
+        "subject_token",
+        "token",
     ];
 
     /// `text` made fit to be shown.
@@ -254,8 +289,13 @@ impl Mask {
     }
 
     fn of(headers: &[(String, Secret)], parameters: &Parameters, values: &Values<'_>) -> Self {
-        let sent = parameters.iter().filter(|(name, _)| Self::SECRET.contains(name));
-        let known = values.known.iter().filter(|(name, _)| Self::SECRET.contains(name));
+        let sent = parameters
+            .iter()
+            .filter(|(name, _)| Self::SECRET.contains(name));
+        let known = values
+            .known
+            .iter()
+            .filter(|(name, _)| Self::SECRET.contains(name));
         let credentials = headers
             .iter()
             .filter(|(name, _)| name.eq_ignore_ascii_case("authorization"))
@@ -272,7 +312,11 @@ impl Mask {
 
 /// An endpoint on another host than the issuer that the user named is known by that issuer's word only.
 fn host_rule(spec: &Spec, url: &Url) -> HostRule {
-    let issuer = spec.endpoints.issuer.as_deref().and_then(|issuer| Url::parse(issuer).ok());
+    let issuer = spec
+        .endpoints
+        .issuer
+        .as_deref()
+        .and_then(|issuer| Url::parse(issuer).ok());
     match issuer {
         Some(issuer) if spec.user_endpoints && issuer.host() != url.host() => HostRule::ServerNamed,
         _ => HostRule::Named,
@@ -286,5 +330,12 @@ fn uuid() -> Option<String> {
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Some(format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]))
+    Some(format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    ))
 }

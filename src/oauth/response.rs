@@ -118,7 +118,10 @@ impl Outcome {
     pub(super) fn without_reply(failure: &Failure) -> Self {
         match failure {
             Failure::NotSent(reason) => Self::not_sent(reason.clone()),
-            Failure::NoReply(reason) => Self::Unknown { reason: reason.clone(), html: false },
+            Failure::NoReply(reason) => Self::Unknown {
+                reason: reason.clone(),
+                html: false,
+            },
         }
     }
 
@@ -144,7 +147,10 @@ pub(super) fn read(reply: &Reply, question: &Question<'_>) -> Outcome {
     }
     match &content {
         Content::Value(whole) => read_value(reply, whole, &content, question),
-        Content::Html => Outcome::Unknown { reason: "the answer is a web page, not a token".to_owned(), html: true },
+        Content::Html => Outcome::Unknown {
+            reason: "the answer is a web page, not a token".to_owned(),
+            html: true,
+        },
         Content::Empty | Content::Other => match salvage(&reply.body, &spec.reply) {
             Some(refresh_token) => Outcome::Unusable {
                 refresh_token: Some(refresh_token),
@@ -179,26 +185,47 @@ fn read_value(reply: &Reply, whole: &Value, content: &Content, question: &Questi
         if error.is_some() || refusal::is_failure(whole, rules) {
             return refusal::read(reply, content, question);
         }
-        return Outcome::Unknown { reason: "the reply holds no access token".to_owned(), html: false };
+        return Outcome::Unknown {
+            reason: "the reply holds no access token".to_owned(),
+            html: false,
+        };
     }
 
-    let issued_at = rules.issued_at.as_ref().and_then(|rule| expiry::instant(root, rule));
-    let moment = Moment::new(question.asked_at, question.received_at, &reply.headers, issued_at);
+    let issued_at = rules
+        .issued_at
+        .as_ref()
+        .and_then(|rule| expiry::instant(root, rule));
+    let moment = Moment::new(
+        question.asked_at,
+        question.received_at,
+        &reply.headers,
+        issued_at,
+    );
     let refresh_expires_at = rules.refresh_expires.as_ref().and_then(|rule| {
         let token = refresh_token.as_ref().map_or("", |token| token.expose());
         expiry::expires_at(root, rule, "refresh_expires_in", token, moment)
     });
     let kept = keep::from_reply(&rules.keep, root, &reply.headers);
-    match judge(root, whole, access_token.as_ref(), error.as_deref(), moment, question) {
+    match judge(
+        root,
+        whole,
+        access_token.as_ref(),
+        error.as_deref(),
+        moment,
+        question,
+    ) {
         Ok((value, token_type, id_token)) => {
             let granted_scopes = granted(root, question.spec);
-            let expires_at = expiry::expires_at(root, &rules.expires, "expires_in", value.expose(), moment);
+            let expires_at =
+                expiry::expires_at(root, &rules.expires, "expires_in", value.expose(), moment);
             let account = account(root, id_token.as_ref(), question.spec);
             Outcome::Issued(Box::new(Issued {
                 token: Token {
                     value,
                     resource: question.resource.to_owned(),
-                    scopes: granted_scopes.clone().unwrap_or_else(|| question.scopes.to_vec()),
+                    scopes: granted_scopes
+                        .clone()
+                        .unwrap_or_else(|| question.scopes.to_vec()),
                     obtained_at: question.received_at,
                     expires_at,
                     token_type,
@@ -213,7 +240,12 @@ fn read_value(reply: &Reply, whole: &Value, content: &Content, question: &Questi
                 account,
             }))
         }
-        Err(rule) => Outcome::Unusable { refresh_token, refresh_expires_at, kept, rule },
+        Err(rule) => Outcome::Unusable {
+            refresh_token,
+            refresh_expires_at,
+            kept,
+            rule,
+        },
     }
 }
 
@@ -238,7 +270,9 @@ fn judge(
         return Err("the reply holds no access token".to_owned());
     };
     let Some(value) = value.as_str().filter(|value| is_sound_access_token(value)) else {
-        return Err("the access token is not text that fits a header (RFC 6750 section 2.1)".to_owned());
+        return Err(
+            "the access token is not text that fits a header (RFC 6750 section 2.1)".to_owned(),
+        );
     };
     let token_type = token_type(root, spec, question.mask)?;
     let id_token = match field(root, spec, "id_token") {
@@ -277,12 +311,17 @@ fn token_type(root: &Value, spec: &Spec, mask: &Mask) -> Result<String, String> 
     if asked || vendors {
         return Ok(mask.clean(&found));
     }
-    Err(format!("the token_type is {}, not Bearer", mask.clean(&found)))
+    Err(format!(
+        "the token_type is {}, not Bearer",
+        mask.clean(&found)
+    ))
 }
 
 /// Types whose tokens are worth nothing without a key.
 fn needs_proof(token_type: &str) -> bool {
-    ["dpop", "pop", "mac"].iter().any(|proof| token_type.eq_ignore_ascii_case(proof))
+    ["dpop", "pop", "mac"]
+        .iter()
+        .any(|proof| token_type.eq_ignore_ascii_case(proof))
 }
 
 fn granted(root: &Value, spec: &Spec) -> Option<Vec<String>> {
@@ -292,15 +331,22 @@ fn granted(root: &Value, spec: &Spec) -> Option<Vec<String>> {
         _ => return None,
     };
     // Where scopes are a setting of the application, an empty list says nothing.
-    let silent = scopes.is_empty() && (spec.scopes.set_on_app == Some(true) || spec.scopes.sent == Some(false));
+    let silent = scopes.is_empty()
+        && (spec.scopes.set_on_app == Some(true) || spec.scopes.sent == Some(false));
     (!silent).then_some(scopes)
 }
 
 fn account(root: &Value, id_token: Option<&IdClaims>, spec: &Spec) -> Account {
     let claims = id_token.map(IdClaims::claims);
-    match spec.account.as_ref().and_then(|rules| Some((rules, rules.source.as_deref()?))) {
+    match spec
+        .account
+        .as_ref()
+        .and_then(|rules| Some((rules, rules.source.as_deref()?)))
+    {
         Some((rules, "reply")) => super::account::read(root, &rules.fields),
-        Some((rules, "id_token")) => claims.map(|claims| super::account::read(claims, &rules.fields)).unwrap_or_default(),
+        Some((rules, "id_token")) => claims
+            .map(|claims| super::account::read(claims, &rules.fields))
+            .unwrap_or_default(),
         _ => id_token.map(IdClaims::account).unwrap_or_default(),
     }
 }
@@ -323,7 +369,9 @@ fn is_sound_access_token(token: &str) -> bool {
 /// It only travels in encoded bodies, so whatever arrived whole is sound: losing it would lose the grant.
 pub(super) fn sound_refresh_token(value: Value) -> Option<RefreshToken> {
     match value {
-        Value::String(token) if !token.is_empty() && !token.contains(is_broken) => Some(RefreshToken::from(token)),
+        Value::String(token) if !token.is_empty() && !token.contains(is_broken) => {
+            Some(RefreshToken::from(token))
+        }
         _ => None,
     }
 }

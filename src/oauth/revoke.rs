@@ -81,7 +81,9 @@ pub async fn revoke(
             spec.endpoints.revocation_endpoint.as_deref()
         }
     };
-    let values = Values::new(spec, Some(&client)).with("token", Some(token.expose())).with(token.hint(), Some(token.expose()));
+    let values = Values::new(spec, Some(&client))
+        .with("token", Some(token.expose()))
+        .with(token.hint(), Some(token.expose()));
     let draft = Draft {
         spec,
         client,
@@ -94,7 +96,9 @@ pub async fn revoke(
         bearer: Some(token.expose()),
         deadline: LOOKUP_DEADLINE,
     };
-    let (request, mask) = draft.finish().map_err(|error| error.of_provider(&spec.id))?;
+    let (request, mask) = draft
+        .finish()
+        .map_err(|error| error.of_provider(&spec.id))?;
     let reply = http
         .send(request)
         .await
@@ -102,12 +106,25 @@ pub async fn revoke(
     judge(spec, &token, &reply, &mask, clock)
 }
 
-fn judge(spec: &Spec, token: &RevokedToken<'_>, reply: &Reply, mask: &Mask, clock: &Clock) -> Result<Revoked> {
+fn judge(
+    spec: &Spec,
+    token: &RevokedToken<'_>,
+    reply: &Reply,
+    mask: &Mask,
+    clock: &Clock,
+) -> Result<Revoked> {
     let rules = &spec.revocation;
     let content = Content::of(reply);
     let whole = content.value().unwrap_or(&Value::Null);
     let said_no = spec.reply.success.is_some()
-        && paths::find(whole, spec.reply.success.as_ref().map_or("", |success| &success.path)).is_some()
+        && paths::find(
+            whole,
+            spec.reply
+                .success
+                .as_ref()
+                .map_or("", |success| &success.path),
+        )
+        .is_some()
         && refusal::is_failure(whole, &spec.reply);
     let error = refusal::error_code(whole, &spec.reply);
     let status = reply.status;
@@ -122,16 +139,28 @@ fn judge(spec: &Spec, token: &RevokedToken<'_>, reply: &Reply, mask: &Mask, cloc
     }
     // Some servers refuse to end what has ended (RFC 7009 section 2.2 has them say 200).
     if error.as_deref() == Some("invalid_token") {
-        return Ok(Revoked { what: "the token had ended already".to_owned() });
+        return Ok(Revoked {
+            what: "the token had ended already".to_owned(),
+        });
     }
     let reason = match &error {
-        Some(error) => format!("the provider did not revoke the token: {}", mask.clean(error)),
+        Some(error) => format!(
+            "the provider did not revoke the token: {}",
+            mask.clean(error)
+        ),
         None => format!("the provider did not revoke the token (HTTP {status})"),
     };
     if status == 429 || status >= 500 {
-        return Err(unavailable(spec, reason, refusal::retry_after(&reply.headers, clock.wall())));
+        return Err(unavailable(
+            spec,
+            reason,
+            refusal::retry_after(&reply.headers, clock.wall()),
+        ));
     }
-    let kind = ErrorKind::ProviderRejected { error: error.map(|error| mask.clean(&error)), description: None };
+    let kind = ErrorKind::ProviderRejected {
+        error: error.map(|error| mask.clean(&error)),
+        description: None,
+    };
     Err(Error::new(kind, "revocation_refused", reason).of_provider(&spec.id))
 }
 
@@ -140,9 +169,15 @@ fn none(spec: &Spec) -> Error {
         Some(manual) => format!("{} revokes no tokens; {manual}", spec.name),
         None => format!("{} revokes no tokens", spec.name),
     };
-    Error::invalid_parameter("revocation_unsupported", reason.trim_end_matches('.')).of_provider(&spec.id)
+    Error::invalid_parameter("revocation_unsupported", reason.trim_end_matches('.'))
+        .of_provider(&spec.id)
 }
 
 fn unavailable(spec: &Spec, reason: String, retry_after: Option<std::time::Duration>) -> Error {
-    Error::new(ErrorKind::ProviderUnavailable { retry_after }, "revocation_unavailable", reason).of_provider(&spec.id)
+    Error::new(
+        ErrorKind::ProviderUnavailable { retry_after },
+        "revocation_unavailable",
+        reason,
+    )
+    .of_provider(&spec.id)
 }

@@ -4,7 +4,14 @@ use super::request::Parameters;
 use crate::provider::{ResourceRules, Spec};
 
 /// Scopes of OpenID Connect and of refresh tokens: they belong to no resource.
-const WITHOUT_RESOURCE: [&str; 6] = ["openid", "offline_access", "profile", "email", "address", "phone"];
+const WITHOUT_RESOURCE: [&str; 6] = [
+    "openid",
+    "offline_access",
+    "profile",
+    "email",
+    "address",
+    "phone",
+];
 
 /// The value sent for a resource that the caller named: its alias or entry of the provider file, or the name itself.
 /// An empty name is the default resource.
@@ -18,19 +25,29 @@ pub(super) fn resource_value<'a>(spec: &'a Spec, name: &'a str) -> Option<&'a st
     if rules.aliases.iter().any(|alias| alias == name) {
         return rules.default.as_deref();
     }
-    let other = rules.others.get(name).and_then(|other| other.value.as_deref());
+    let other = rules
+        .others
+        .get(name)
+        .and_then(|other| other.value.as_deref());
     Some(other.unwrap_or(name))
 }
 
 /// Sets the parameters for `scopes` and `resource` in a request of the phase `authorization`, `token` or `refresh`.
-pub(super) fn set(parameters: &mut Parameters, spec: &Spec, phase: &str, scopes: &[String], resource: &str) {
+pub(super) fn set(
+    parameters: &mut Parameters,
+    spec: &Spec,
+    phase: &str,
+    scopes: &[String],
+    resource: &str,
+) {
     let scopes = of_resource(spec, scopes, resource);
     if spec.scopes.sent != Some(false) && !scopes.is_empty() {
         parameters.set("scope", join(spec, &scopes));
     }
     let rules = spec.resource.as_ref();
     let name = rules.and_then(|rules| rules.parameter.as_deref());
-    if let Some(name @ ("resource" | "audience")) = name.or((!resource.is_empty()).then_some("resource"))
+    if let Some(name @ ("resource" | "audience")) =
+        name.or((!resource.is_empty()).then_some("resource"))
         && rules.is_none_or(|rules| sent_in(rules, phase))
     {
         parameters.set_some(name, resource_value(spec, resource));
@@ -65,10 +82,14 @@ fn of_resource(spec: &Spec, scopes: &[String], resource: &str) -> Vec<String> {
     if resource.is_empty() || rules.parameter.as_deref() != Some("scope") {
         return scopes.to_vec();
     }
-    let Some(prefix) = resource_value(spec, resource).map(|value| value.trim_end_matches('/')) else {
+    let Some(prefix) = resource_value(spec, resource).map(|value| value.trim_end_matches('/'))
+    else {
         return scopes.to_vec();
     };
-    let own = rules.others.get(resource).map_or(&[][..], |other| &other.scopes);
+    let own = rules
+        .others
+        .get(resource)
+        .map_or(&[][..], |other| &other.scopes);
     let scopes = if scopes.is_empty() { own } else { scopes };
     if scopes.is_empty() {
         return vec![format!("{prefix}/.default")];

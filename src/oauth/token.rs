@@ -102,12 +102,21 @@ pub async fn refresh(
     let scopes = refresh_scopes(spec, &refresh);
     let mut standard = Parameters::default();
     standard.set("grant_type", "refresh_token");
-    standard.set_some("refresh_token", refresh.refresh_token.map(RefreshToken::expose));
+    standard.set_some(
+        "refresh_token",
+        refresh.refresh_token.map(RefreshToken::expose),
+    );
     scope::set(&mut standard, spec, "refresh", &scopes, refresh.resource);
     let granted = scope::join(spec, refresh.granted);
     let values = Values::new(spec, Some(&client))
-        .with("refresh_token", refresh.refresh_token.map(RefreshToken::expose))
-        .with("access_token", refresh.access_token.map(AccessToken::expose))
+        .with(
+            "refresh_token",
+            refresh.refresh_token.map(RefreshToken::expose),
+        )
+        .with(
+            "access_token",
+            refresh.access_token.map(AccessToken::expose),
+        )
         .with("redirect_uri", refresh.redirect_uri)
         .with("scope", (!granted.is_empty()).then_some(&granted));
     let ask = Ask {
@@ -117,7 +126,11 @@ pub async fn refresh(
         rules: &rules.request,
         standard,
         values,
-        scopes: if scopes.is_empty() { refresh.granted } else { &scopes },
+        scopes: if scopes.is_empty() {
+            refresh.granted
+        } else {
+            &scopes
+        },
         resource: refresh.resource,
         nonce: None,
         subject: refresh.subject,
@@ -144,7 +157,8 @@ pub async fn client_credentials(
         asked: Asked::Service,
         rules: &spec.token,
         standard,
-        values: Values::new(spec, Some(&client)).with("scope", (!joined.is_empty()).then_some(&joined)),
+        values: Values::new(spec, Some(&client))
+            .with("scope", (!joined.is_empty()).then_some(&joined)),
         scopes,
         resource,
         nonce: None,
@@ -156,13 +170,26 @@ pub async fn client_credentials(
 /// No more than was granted, and nothing where that is all that is wanted. Scopes of another resource are not among
 /// those of the grant, so they are taken as they are.
 fn refresh_scopes(spec: &Spec, refresh: &Refresh<'_>) -> Vec<String> {
-    let by_prefix = spec.resource.as_ref().is_some_and(|rules| rules.parameter.as_deref() == Some("scope"));
+    let by_prefix = spec
+        .resource
+        .as_ref()
+        .is_some_and(|rules| rules.parameter.as_deref() == Some("scope"));
     if by_prefix && !refresh.resource.is_empty() {
         return refresh.scopes.to_vec();
     }
-    let fewer = refresh.granted.iter().any(|granted| !refresh.scopes.contains(granted));
-    let asked = refresh.scopes.iter().filter(|scope| refresh.granted.contains(scope));
-    if fewer { asked.cloned().collect() } else { Vec::new() }
+    let fewer = refresh
+        .granted
+        .iter()
+        .any(|granted| !refresh.scopes.contains(granted));
+    let asked = refresh
+        .scopes
+        .iter()
+        .filter(|scope| refresh.granted.contains(scope));
+    if fewer {
+        asked.cloned().collect()
+    } else {
+        Vec::new()
+    }
 }
 
 /// One request to the token endpoint, and how its reply is read.
