@@ -16,6 +16,27 @@ const DNS_LABEL: &str = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?";
 /// One path segment of unreserved characters (RFC 3986 section 2.3). It begins with no dot: `..` would climb.
 const PATH_SEGMENT: &str = "[A-Za-z0-9_~-][A-Za-z0-9._~-]*";
 
+/// Names that evergrant itself fills in templates; no parameter may have one.
+pub(super) const BUILT_IN: [&str; 17] = [
+    "access_token",
+    "assertion",
+    "client_email",
+    "client_id",
+    "client_secret",
+    "code",
+    "id",
+    "nonce",
+    "redirect_uri",
+    "refresh_token",
+    "scope",
+    "state",
+    "token",
+    "token_endpoint",
+    "user_agent",
+    "user_code",
+    "uuid",
+];
+
 /// A parameter of a provider file: one field of the form that the user fills in.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -107,7 +128,15 @@ pub(super) fn whole(pattern: &str) -> std::result::Result<Regex, String> {
         RegexBuilder::new(pattern)
             .size_limit(PATTERN_SIZE_LIMIT)
             .build()
-            .map_err(|error| format!("`{pattern}` is no pattern: {error}"))
+            .map_err(|error| {
+                // The parser draws the pattern over several lines; its last one says what is wrong.
+                let drawing = error.to_string();
+                let reason = drawing.lines().last().unwrap_or_default();
+                format!(
+                    "`{pattern}` is no pattern: {}",
+                    reason.trim_start_matches("error: ")
+                )
+            })
     };
     compile(pattern)?;
     compile(&format!("^(?:{pattern})$"))
