@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use oauth2::basic::BasicClient;
 use oauth2::{AuthUrl, ClientId, CsrfToken, PkceCodeChallenge, RedirectUrl};
@@ -18,7 +19,7 @@ use crate::secret::{AuthorizationCode, PkceVerifier, Secret};
 const RANDOM_BYTES: u32 = 32;
 
 /// An authorization request: where to send the person, and what to remember until they come back.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Authorization {
     /// The URL to open.
     pub url: Url,
@@ -28,6 +29,16 @@ pub struct Authorization {
     pub verifier: Option<PkceVerifier>,
     /// The nonce that the ID token must repeat, where `openid` is asked for.
     pub nonce: Option<Secret>,
+}
+
+impl fmt::Debug for Authorization {
+    /// Without the query: the state stands in it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Authorization")
+            .field("host", &self.url.host_str())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Begins a sign-in.
@@ -121,8 +132,8 @@ pub struct Callback {
     pub parameters: BTreeMap<String, String>,
 }
 
-impl std::fmt::Debug for Callback {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Callback {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Callback")
             .field("parameters", &self.parameters.keys())

@@ -85,15 +85,25 @@ impl Parameters {
             if index > 0 {
                 json.push(b',');
             }
+<<<<<<< HEAD
             for (text, end) in [(name, b':'), (value.expose(), b' ')] {
                 serde_json::to_writer(&mut json, text)
                     .expect("text always is JSON, and a Vec takes all");
                 json.push(end);
             }
+=======
+            write_json(&mut json, name);
+            json.push(b':');
+            write_json(&mut json, value.expose());
+>>>>>>> part-O
         }
         json.push(b'}');
         json
     }
+}
+
+fn write_json(json: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(json, text).expect("text always is JSON, and a Vec takes all of it");
 }
 
 /// The values that templates of a provider file name: built-in ones first, whose names are reserved, then parameters.
