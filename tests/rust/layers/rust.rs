@@ -81,15 +81,13 @@ pub(super) fn problems(path: &str, text: &str) -> Vec<String> {
             .split_first()
             .map(|(first, rest)| (first.as_str(), rest))
         {
-            Some(("std", [part, ..])) if part == "env" && !is_in(path, READS_ENVIRONMENT) => {
+            Some(("std", rest)) if reads_environment(rest) && !is_in(path, READS_ENVIRONMENT) => {
                 problems.push(format!(
                     "{path}: the environment is passed in, not read here"
                 ));
             }
-            Some(("std", [part, rest @ ..])) if part == "time" && !is_in(path, READS_TIME) => {
-                if rest.first().is_none_or(|name| name != "Duration") {
-                    problems.push(format!("{path}: time is read by the clock only"));
-                }
+            Some(("std", rest)) if reads_time(rest) && !is_in(path, READS_TIME) => {
+                problems.push(format!("{path}: time is read by the clock only"));
             }
             Some(("crate", rest)) => match rest.first().map_or("", String::as_str) {
                 "error" => {}
@@ -103,6 +101,15 @@ pub(super) fn problems(path: &str, text: &str) -> Vec<String> {
     problems.sort();
     problems.dedup();
     problems
+}
+
+fn reads_environment(below_std: &[String]) -> bool {
+    below_std.first().is_some_and(|part| part == "env")
+}
+
+fn reads_time(below_std: &[String]) -> bool {
+    below_std.first().is_some_and(|part| part == "time")
+        && below_std.get(1).is_none_or(|name| name != "Duration")
 }
 
 fn is_in(path: &str, places: &[&str]) -> bool {
