@@ -3,8 +3,8 @@
 /// The layers, lowest first; a module imports its own layer and those below.
 const LAYERS: [&[&str]; 6] = [
     &["_core"],
-    &["_types", "_redact", "exceptions"],
-    &["_api"],
+    &["_docstring", "_redact", "_template", "_types", "exceptions"],
+    &["_api", "_sign_in"],
     &[
         "",
         "aio",
@@ -17,6 +17,9 @@ const LAYERS: [&[&str]; 6] = [
     &["cli"],
     &["__main__"],
 ];
+
+/// Imports upwards that the interface asks for (`Workspace.oauth`): inside of a function only, when it is called.
+const WHEN_CALLED: [(&str, &str); 1] = [("_api", "_decorator")];
 
 /// Nobody imports this layer but what starts the program.
 const TOP: &str = "cli";
@@ -31,8 +34,13 @@ pub(super) fn problems(path: &str, text: &str) -> Vec<String> {
         return vec![format!("{path}: `{name}` is no module of the design")];
     };
     let mut problems = Vec::new();
-    for target in imports(path, text) {
-        let allowed = layer_of(&target).is_some_and(|below| below <= layer);
+    for Import {
+        target,
+        in_function,
+    } in imports(path, text)
+    {
+        let allowed = layer_of(&target).is_some_and(|below| below <= layer)
+            || in_function && WHEN_CALLED.contains(&(name, &target));
         if target != name && (!allowed || target == TOP && name != "__main__") {
             let target = if target.is_empty() { PACKAGE } else { &target };
             problems.push(format!("{path}: may not import {target}"));
@@ -54,14 +62,24 @@ fn module_of(path: &str) -> Vec<String> {
         .collect()
 }
 
-/// The modules directly below the package that `text` imports, the package itself as the empty name.
-fn imports(path: &str, text: &str) -> Vec<String> {
+/// An import of the module of that name directly below the package; of the package itself where it is empty.
+struct Import {
+    target: String,
+    in_function: bool,
+}
+
+fn imports(path: &str, text: &str) -> Vec<Import> {
     let mut found = Vec::new();
-    for statement in statements(text) {
+    for (in_function, statement) in statements(text) {
+        let mut add = |module: &str, name: &str| {
+            found.extend(below_package(module, name).map(|target| Import {
+                target,
+                in_function,
+            }));
+        };
         if let Some(names) = statement.strip_prefix("import ") {
             for name in names.split(',') {
-                let name = name.split_whitespace().next().unwrap_or("");
-                found.extend(below_package(name, ""));
+                add(name.split_whitespace().next().unwrap_or(""), "");
             }
         } else if let Some((from, names)) = statement
             .strip_prefix("from ")
@@ -69,9 +87,8 @@ fn imports(path: &str, text: &str) -> Vec<String> {
         {
             let from = absolute(path, from.trim());
             for name in names.split([',', '(', ')']) {
-                let name = name.split_whitespace().next().unwrap_or("");
-                if !name.is_empty() {
-                    found.extend(below_package(&from, name));
+                if let Some(name) = name.split_whitespace().next() {
+                    add(&from, name);
                 }
             }
         }
@@ -79,25 +96,30 @@ fn imports(path: &str, text: &str) -> Vec<String> {
     found
 }
 
-/// Import statements on one line each, without comments, indentation and the breaks inside of parentheses.
-fn statements(text: &str) -> Vec<String> {
+/// Import statements on one line each, without comments and the breaks inside of parentheses; and whether each is indented.
+fn statements(text: &str) -> Vec<(bool, String)> {
+    // Every second piece is a documentation string.
+    let code: Vec<&str> = text.split("\"\"\"").step_by(2).collect();
     let mut statements = Vec::new();
-    let mut open: Option<String> = None;
-    for line in text.lines() {
+    let mut open: Option<(bool, String)> = None;
+    for line in code.join(" ").lines() {
+        let indented = line.starts_with([' ', '\t']);
         let line = line.split('#').next().unwrap_or("").trim();
-        let statement = match open.take() {
-            Some(begun) => format!("{begun} {line}"),
-            None if line.starts_with("import ") || line.starts_with("from ") => line.to_owned(),
+        let (indented, statement) = match open.take() {
+            Some((indented, begun)) => (indented, format!("{begun} {line}")),
+            None if line.starts_with("import ") || line.starts_with("from ") => {
+                (indented, line.to_owned())
+            }
             None => match line.split_once(": import ") {
-                Some((_, names)) => format!("import {names}"),
+                Some((_, names)) => (indented, format!("import {names}")),
                 None => continue,
             },
         };
         let unfinished = statement.contains('(') && !statement.contains(')');
         if unfinished || statement.ends_with('\\') {
-            open = Some(statement.trim_end_matches('\\').to_owned());
+            open = Some((indented, statement.trim_end_matches('\\').to_owned()));
         } else {
-            statements.push(statement);
+            statements.push((indented, statement));
         }
     }
     statements
@@ -201,6 +223,16 @@ fn a_python_module_imports_downwards_only() {
 }
 
 #[test]
+fn an_import_that_a_method_needs_is_allowed_inside_of_it_only() {
+    let text = "def oauth(self):\n    from evergrant import _decorator";
+    assert_eq!(problems("_api.py", text), [""; 0]);
+    assert_eq!(
+        problems("_api.py", "from evergrant import _decorator"),
+        ["_api.py: may not import _decorator"]
+    );
+}
+
+#[test]
 fn a_python_module_outside_the_table_is_reported() {
     assert_eq!(
         problems("helpers.py", ""),
@@ -209,7 +241,12 @@ fn a_python_module_outside_the_table_is_reported() {
 }
 
 #[test]
-fn other_packages_and_comments_are_no_business_of_the_layers() {
-    let text = "import sys\nfrom click import cli\n# from . import cli\nx = 'from . import cli'";
-    assert_eq!(problems("_api.py", text), [""; 0]);
+fn other_packages_comments_and_texts_are_no_business_of_the_layers() {
+    for text in [
+        "import sys\nfrom click import cli",
+        "# from . import cli\nx = 'from . import cli'",
+        "\"\"\"Words.\n\nfrom . import cli\n\"\"\"\n",
+    ] {
+        assert_eq!(problems("_api.py", text), [""; 0], "{text}");
+    }
 }
