@@ -399,18 +399,19 @@ def _hide(wrapper: FunctionType, written: Any, real: Signature, hidden: Iterable
 
 def _resolved(wrapper: FunctionType, raw: dict[str, Any]) -> dict[str, Any]:
     """`raw` with strings replaced by the types they name; one that names nothing yet stays a string."""
+    types = _hints(wrapper, raw)
+    if types is None:
+        types = {name: (_hints(wrapper, {name: value}) or {name: value})[name] for name, value in raw.items()}
+    # `None` stands for its type; it is shown as it was written.
+    return {name: None if raw[name] is None else resolved for name, resolved in types.items()}
+
+
+def _hints(wrapper: FunctionType, raw: dict[str, Any]) -> dict[str, Any] | None:
     wrapper.__annotations__ = dict(raw)
     # An annotation may be any expression, and raise anything.
     with contextlib.suppress(Exception):
         return typing.get_type_hints(wrapper, include_extras=True)
-    resolved = {}
-    for name, value in raw.items():
-        wrapper.__annotations__ = {name: value}
-        try:
-            resolved.update(typing.get_type_hints(wrapper, include_extras=True))
-        except Exception:  # noqa: BLE001 - as above
-            resolved[name] = value
-    return resolved
+    return None
 
 
 def _unresolved(types: Mapping[str, Any]) -> bool:

@@ -115,8 +115,7 @@ def _joined(before: list[str], after: list[str]) -> list[str]:
     while before and not before[-1].strip():
         before = before[:-1]
     if not any(line.strip() for line in after):
-        # The closing quotes' indentation, if the last line held one.
-        return before + [line for line in after[-1:] if not line.endswith("\n")]
+        return before
     return [*before, "\n", *after]
 
 

@@ -76,7 +76,7 @@ class AccessToken(str):
         extra: "Mapping[str, str] | None" = None,
     ) -> "AccessToken":
         """A token made by hand, for tests."""
-        millis = None if expires_at is None else round(expires_at.timestamp() * 1000)
+        millis = None if expires_at is None else int(expires_at.timestamp() * 1000)
         return cls._make(
             value, millis, scopes, token_type, resource, workspace, provider, grant_type, connection, dict(extra or {})
         )

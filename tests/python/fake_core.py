@@ -201,7 +201,7 @@ class Port:
 def install() -> None:
     """Let `import evergrant` work where the core is not built."""
     try:
-        import evergrant._core  # noqa: F401, PLC0415
+        import evergrant._core  # noqa: F401
     except ImportError:
         sys.modules["evergrant._core"] = FakeCore()
 
@@ -216,13 +216,13 @@ def _core_in_use() -> FakeCore:
 @pytest.fixture
 def core(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCore]:
     """A fake core that all of evergrant uses for the length of a test."""
-    from evergrant import _api, _decorator, _redact, _sign_in, _types, aio  # noqa: PLC0415
+    from evergrant import _api, _decorator, _redact, _sign_in, _types, aio
 
     fake = FakeCore()
     fake.token = _types.AccessToken("token-of-the-fake-core", provider="github")
     for module in (_api, _decorator, _sign_in, aio):
         monkeypatch.setattr(module, "_core", fake)
-    import evergrant  # noqa: PLC0415
+    import evergrant
 
     monkeypatch.setattr(evergrant, "_core", fake, raising=False)
     monkeypatch.setattr(_redact, "has_live", fake.has_live)

@@ -87,7 +87,9 @@ def test_the_tree_in_the_docstring_is_the_real_one():
         path[depth:] = [name]
         drawn[name] = path[depth - 1] if depth else None
 
-    real = {kind.__name__: kind.__bases__[0].__name__ if kind.__bases__[0] is not Exception else None for kind in CLASSES}
+    real = {
+        kind.__name__: kind.__bases__[0].__name__ if kind.__bases__[0] is not Exception else None for kind in CLASSES
+    }
     assert drawn == real
 
 
