@@ -22,13 +22,14 @@ test: dev ## all tests: the core without Python, then the package
 	@if command -v cargo-nextest >/dev/null; then cargo nextest run && cargo test --doc; else cargo test; fi
 	@$(VENV)/python -m pytest $(PYTEST_ARGUMENTS)
 
-lint: dev ## formatting, clippy, ruff, mypy, the stubs
+lint: dev ## formatting, clippy, ruff, mypy, pyright, the stubs
 	cargo fmt --check
 	cargo clippy --all-targets -- --deny warnings
 	cargo clippy --lib --features python --target-dir target/lint -- --deny warnings
 	ruff format --check $(PYTHON_FILES)
 	ruff check $(PYTHON_FILES)
 	mypy $(PYTHON_FILES)
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 pyright
 	python -m mypy.stubtest evergrant._core
 	$(NODE)/bin/node --check tests/server/server.mjs
 	bash -n scripts/setup .ci/run

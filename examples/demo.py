@@ -40,7 +40,7 @@ def story(workspace: Workspace, folder: str, server: AuthorizationServer) -> Non
     say(f"64 threads at one expiry: {len(answers)} answers; the server itself counted {server.refreshes} refresh")
     say(f"the token in a log or a traceback: {workspace.get_token('acme')!r}")
     stored = subprocess.run([sys.executable, "-c", READ, folder], capture_output=True, check=True, text=True).stdout
-    shown = leaks(stored, [*server.issued(), ("client secret", client_secret or "")])
+    shown = leaks(stored, server.secrets())
     say(f"on disk: the name 'acme' in clear: {'acme' in stored}; tokens and secrets in clear: {shown or 'none'}")
     say("disconnected: " + "; ".join(step.detail for step in workspace.disconnect("acme").steps))
     say(f"removed: {workspace.remove('acme').ok}, {len(workspace.integrations())} integrations are left")

@@ -50,12 +50,7 @@ class Refusal:
         assert self._shown(error) == []
 
     def _shown(self, error: BaseException) -> list[str]:
-        secrets = [
-            *self._server.issued(),
-            ("client secret", self._server.confidential.client_secret or ""),
-            ("client secret", self._server.service.client_secret or ""),
-            ("password", PASSWORD),
-        ]
+        secrets = [*self._server.secrets(), ("password", PASSWORD)]
         chain: list[BaseException] = []
         step: BaseException | None = error
         while step is not None and step not in chain:

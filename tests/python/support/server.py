@@ -122,6 +122,11 @@ class AuthorizationServer:
         """Kind and value of every token and code ever handed out."""
         return [(entry["kind"], entry["value"]) for entry in self._get("/issued")["issued"]]
 
+    def secrets(self) -> list[tuple[str, str]]:
+        """Kind and value of everything that nobody may show: what was issued, and the secrets of the clients."""
+        clients = (self.confidential, self.service)
+        return [*self.issued(), *(("client secret", client.client_secret or "") for client in clients)]
+
     def settings(self, **changes: object) -> None:
         """Changes `access_token_ttl` (seconds) or `rotate` until the next reset."""
         self._post("/settings", changes)
