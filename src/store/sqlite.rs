@@ -70,6 +70,7 @@ impl SqliteStore {
         Box::pin(async move {
             let _entered = system::enter();
             let inner = &*self.inner;
+            inner.usable()?;
             let mut side = lock(&inner.reader);
             match inner.for_reading(&mut side)? {
                 None => Ok(empty),
@@ -295,8 +296,9 @@ struct Inner {
     commits: AtomicU64,
     /// Whether there was a file before: one that is missing then was removed.
     seen: AtomicBool,
-    /// Whether a fork that ran no handlers left connections behind that can be neither used nor closed.
-    orphaned: AtomicBool,
+    /// The epoch in which a connection was opened, [`NEVER`] while none is. In another one than this, a fork that ran no
+    /// handlers left it here: SQLite believes to hold locks that the parent holds, so it can be neither used nor closed.
+    opened_in: AtomicU64,
 }
 
 /// One of the two connections; not open before it is needed, nor across a fork.
@@ -306,8 +308,9 @@ struct Side(Option<Opened>);
 struct Opened {
     connection: Connection,
     identity: Identity,
-    epoch: u64,
 }
+
+const NEVER: u64 = u64::MAX;
 
 impl Inner {
     fn new(file: StoreFile) -> Self {
@@ -320,7 +323,7 @@ impl Inner {
             opened: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             seen: AtomicBool::new(false),
-            orphaned: AtomicBool::new(false),
+            opened_in: AtomicU64::new(NEVER),
         }
     }
 
@@ -367,16 +370,6 @@ impl Inner {
 
     /// Which file is there now. A connection to another one than that is closed.
     fn current(&self, side: &mut Side) -> Result<Option<Identity>> {
-        if side
-            .0
-            .as_ref()
-            .is_some_and(|opened| opened.epoch != system::epoch())
-        {
-            // Prepared forks close it. SQLite believes to hold locks here that the parent holds.
-            std::mem::forget(side.0.take());
-            self.orphaned.store(true, Ordering::Release);
-        }
-        self.usable()?;
         let identity = self.file.look()?;
         if side
             .0
@@ -394,21 +387,27 @@ impl Inner {
     fn opened(&self, side: &mut Side, connection: Connection, identity: Identity) {
         self.opened.fetch_add(1, Ordering::Relaxed);
         self.seen.store(true, Ordering::Relaxed);
+        self.opened_in.store(system::epoch(), Ordering::Release);
         side.0 = Some(Opened {
             connection,
             identity,
-            epoch: system::epoch(),
         });
     }
 
+    /// Asked before any lock is taken: one that was held at an unprepared fork is held for ever.
     fn usable(&self) -> Result<()> {
-        if self.orphaned.load(Ordering::Acquire) {
+        if self.is_orphaned() {
             return Err(self.file.error(
                 "store_forked",
                 "was open when this process was forked without its fork handlers, and can't be used here",
             ));
         }
         Ok(())
+    }
+
+    fn is_orphaned(&self) -> bool {
+        let opened_in = self.opened_in.load(Ordering::Acquire);
+        opened_in != NEVER && opened_in != system::epoch()
     }
 
     fn count_commit(&self) {
@@ -428,25 +427,31 @@ impl ForkAware for Inner {
     fn before_fork(&self) {
         lock(&self.writer).close();
         lock(&self.reader).close();
+        self.opened_in.store(NEVER, Ordering::Release);
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         let _entered = system::enter();
-        let queue = lock(&self.queue);
-        if queue.0 == system::epoch() {
-            queue.1.stop();
+        let orphaned = self.is_orphaned();
+        let (epoch, queue) = self.queue.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if *epoch == system::epoch() {
+            queue.stop();
         }
-        for side in [&self.reader, &self.writer] {
-            let mut side = lock(side);
-            let same_file = |opened: &Opened| matches!(self.file.look(), Ok(Some(identity)) if identity == opened.identity);
-            match side.0.take() {
-                Some(opened) if opened.epoch != system::epoch() => std::mem::forget(opened),
+        for side in [&mut self.reader, &mut self.writer] {
+            let side = side.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let Some(opened) = side.0.take() else {
+                continue;
+            };
+            if orphaned {
+                std::mem::forget(opened);
+            } else if matches!(self.file.look(), Ok(Some(identity)) if identity == opened.identity)
+            {
                 // The last to close merges the log into the file.
-                Some(opened) if same_file(&opened) => drop(opened),
-                Some(opened) => close_at_once(opened.connection),
-                None => {}
+                drop(opened);
+            } else {
+                close_at_once(opened.connection);
             }
         }
     }

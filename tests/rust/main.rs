@@ -5,6 +5,7 @@ mod layers;
 mod provider;
 mod redact;
 mod secret;
+mod sqlite;
 mod store;
 mod system;
 mod account;

@@ -276,12 +276,12 @@ pub(crate) fn fork_and(body: impl FnOnce() -> i32) -> i32 {
     exit_code(child)
 }
 
-fn exit_now(code: i32) -> ! {
+pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: ends the process without running anything else in it.
     unsafe { libc::_exit(code) }
 }
 
-fn exit_code(child: i32) -> i32 {
+pub(crate) fn exit_code(child: i32) -> i32 {
     let mut status = 0;
     // SAFETY: `status` is a live local.
     assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
