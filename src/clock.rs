@@ -78,6 +78,20 @@ impl Clock {
         Self(Some(clock))
     }
 
+    /// The clock that a test moves, if this is one.
+    pub fn manual_clock(&self) -> Option<&Arc<ManualClock>> {
+        self.0.as_ref()
+    }
+
+    /// Whether both read the same clocks.
+    pub fn same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (None, None) => true,
+            (Some(one), Some(two)) => Arc::ptr_eq(one, two),
+            _ => false,
+        }
+    }
+
     /// The wall clock (UTC), to the resolution of the kernel's tick (1-4 ms).
     #[inline]
     pub fn wall(&self) -> Timestamp {
@@ -111,6 +125,11 @@ impl ManualClock {
             wall: AtomicI64::new(wall.0),
             monotonic: AtomicI64::new(1_000_000),
         }
+    }
+
+    /// The wall clock (UTC).
+    pub fn wall(&self) -> Timestamp {
+        Timestamp(self.wall.load(Ordering::Relaxed))
     }
 
     /// Time passes: both clocks move on.

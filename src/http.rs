@@ -1,1 +1,376 @@
-//! To be written.
+//! HTTP as the protocol needs it: one request, one bounded reply, and a failure that says whether bytes may have left.
+//!
+//! The only file that names reqwest. No redirects, no cookies, no retries and no connection that is used twice: a
+//! pooled connection that died in the meantime would leave a refresh unanswered, and nobody could say what became of it.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+pub use ::http::{HeaderMap, Method};
+use ::http::{HeaderName, HeaderValue};
+use tokio::time::{Instant, timeout_at};
+use url::{Host, Url};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::secret::{Secret, SecretBytes};
+
+/// How we name ourselves to servers.
+pub const USER_AGENT: &str = concat!("evergrant/", env!("CARGO_PKG_VERSION"));
+
+/// A reply's body is read up to here, after decompression.
+pub const BODY_LIMIT: usize = 1 << 20;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const HEADER_LIMIT: usize = 100;
+
+/// Which servers may be talked to.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Network {
+    /// All that a provider file or the user names, private ones included.
+    #[default]
+    Any,
+    /// Public addresses only: for platforms whose users set endpoints.
+    Public,
+}
+
+/// Who named the host of a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HostRule {
+    /// The user or a provider file: it may be private.
+    Named,
+    /// Only a server (metadata, a challenge): every address of it must be public.
+    ServerNamed,
+}
+
+/// What all requests of a client share.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Options {
+    /// Which servers may be talked to.
+    pub network: Network,
+    /// Trusted roots in PEM, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// One request.
+#[derive(Debug)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The whole URL, judged by the caller.
+    pub url: Url,
+    /// Headers; their values count as secrets.
+    pub headers: Vec<(String, Secret)>,
+    /// Content type and body.
+    pub body: Option<(&'static str, SecretBytes)>,
+    /// When the whole reply must be here, counted from the call.
+    pub deadline: Duration,
+    /// Who named the host.
+    pub host_rule: HostRule,
+}
+
+/// What a server answered.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The status code.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, decompressed; at most [`BODY_LIMIT`] bytes.
+    pub body: SecretBytes,
+    /// The body is not whole: it is longer than the limit, or broke off.
+    pub truncated: bool,
+}
+
+/// Why there is no reply. The reasons hold neither URL nor header nor body.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Failure {
+    /// The server has seen nothing of the request: it may be sent again.
+    NotSent(String),
+    /// Bytes may have left, and no status came back.
+    NoReply(String),
+}
+
+impl Failure {
+    /// What happened, in words.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::NotSent(reason) | Self::NoReply(reason) => reason,
+        }
+    }
+}
+
+/// Sends requests. Costs nothing until the first one; holds nothing that another client of the process shares, so that
+/// after a fork the child drops it and makes a new one from the same options.
+#[derive(Debug, Default)]
+pub struct Client {
+    options: Options,
+    open: OnceLock<reqwest::Client>,
+    guarded: OnceLock<reqwest::Client>,
+}
+
+impl Client {
+    /// A client that has neither read roots nor opened anything yet.
+    pub const fn new(options: Options) -> Self {
+        Self {
+            options,
+            open: OnceLock::new(),
+            guarded: OnceLock::new(),
+        }
+    }
+
+    /// Sends one request and reads its reply. Needs a tokio runtime.
+    ///
+    /// A reply that breaks off after its status line is a reply, marked `truncated`: what arrived may hold a token that
+    /// would otherwise be lost.
+    pub async fn send(&self, request: Request) -> Result<Reply, Failure> {
+        let deadline = Instant::now() + request.deadline;
+        let guarded =
+            self.options.network == Network::Public || request.host_rule == HostRule::ServerNamed;
+        if guarded && let Some(address) = literal(&request.url) {
+            judge(address)?;
+        }
+        let client = self.transport(guarded)?;
+        let request = convert(request)?;
+        let response = match timeout_at(deadline, client.execute(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(failure(&error)),
+            Err(_) => return Err(Failure::NoReply("no answer in time".to_owned())),
+        };
+        Ok(receive(response, deadline).await)
+    }
+
+    fn transport(&self, guarded: bool) -> Result<&reqwest::Client, Failure> {
+        let cell = if guarded { &self.guarded } else { &self.open };
+        if let Some(client) = cell.get() {
+            return Ok(client);
+        }
+        let client = self.build(guarded)?;
+        Ok(cell.get_or_init(|| client))
+    }
+
+    fn build(&self, guarded: bool) -> Result<reqwest::Client, Failure> {
+        let mut builder = reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_max_idle_per_host(0)
+            .http1_only()
+            .http1_max_headers(HEADER_LIMIT);
+        if guarded {
+            // Past a proxy, only the proxy knows which address is connected to.
+            builder = builder.no_proxy().dns_resolver(PublicOnly);
+        }
+        if let Some(path) = &self.options.ca_file {
+            let place = path.display();
+            let pem = std::fs::read(path)
+                .map_err(|error| not_sent(format!("the CA file {place}: {error}")))?;
+            let roots = reqwest::Certificate::from_pem_bundle(&pem)
+                .ok()
+                .filter(|roots| !roots.is_empty())
+                .ok_or_else(|| not_sent(format!("the CA file {place} holds no certificate")))?;
+            builder = builder.tls_certs_only(roots);
+        }
+        builder.build().map_err(|error| {
+            not_sent(format!(
+                "TLS could not be set up ({}): install the system's CA certificates, or name a file with \
+                 EVERGRANT_CA_FILE",
+                chain(&error)
+            ))
+        })
+    }
+}
+
+/// Whether an address belongs to the public internet, by the special-purpose registries of IANA (RFC 6890, RFC 8190).
+///
+/// Addresses that carry an IPv4 address (mapped, NAT64) are judged by it; tunnels (6to4, Teredo) are not public, since
+/// their other end may be anything.
+pub fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => is_public_v6(address),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let special = match address.octets() {
+        [0 | 10 | 127, ..] => true, // this network, private, loopback
+        [100, second, ..] => second & 0xc0 == 64, // shared (RFC 6598)
+        [169, 254, ..] => true,     // link-local, cloud metadata
+        [172, second, ..] => second & 0xf0 == 16, // private
+        [192, 0, 0 | 2, _] => true, // protocol assignments, documentation
+        [192, 31, 196, _] | [192, 52, 193, _] => true, // AS112, AMT
+        [192, 88, 99, _] | [192, 175, 48, _] => true, // 6to4 relays, AS112
+        [192, 168, ..] => true,     // private
+        [198, 18 | 19, ..] => true, // benchmarks
+        [198, 51, 100, _] | [203, 0, 113, _] => true, // documentation
+        [224..=255, ..] => true,    // multicast, reserved, broadcast
+        _ => false,
+    };
+    !special
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let segments = address.segments();
+    let embedded = || {
+        let [.., a, b, c, d] = address.octets();
+        is_public_v4(Ipv4Addr::new(a, b, c, d))
+    };
+    match segments {
+        [0, 0, 0, 0, 0, 0xffff, ..] => embedded(), // mapped (RFC 4291)
+        [0x64, 0xff9b, 0, 0, 0, 0, ..] => embedded(), // NAT64 (RFC 6052)
+        [0x2001, second, ..] if second < 0x200 => false, // protocol assignments, Teredo, ORCHID, benchmarks
+        [0x2001, 0xdb8, ..] | [0x2002, ..] => false,     // documentation, 6to4
+        [0x2620, 0x4f, 0x8000, ..] => false,             // AS112
+        [0x3fff, second, ..] if second < 0x1000 => false, // documentation (RFC 9637)
+        // Global unicast; all else is loopback, local, link-local, multicast or not assigned.
+        [first, ..] => first & 0xe000 == 0x2000,
+    }
+}
+
+/// Resolves names as the system does, and refuses one of which any address is not public. The connection is made to the
+/// very addresses that were judged.
+struct PublicOnly;
+
+impl reqwest::dns::Resolve for PublicOnly {
+    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        Box::pin(async move {
+            let addresses: Vec<SocketAddr> =
+                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            if addresses.iter().all(|address| is_public(address.ip())) {
+                Ok(Box::new(addresses.into_iter()) as reqwest::dns::Addrs)
+            } else {
+                Err(Box::new(NotPublic) as Box<dyn StdError + Send + Sync>)
+            }
+        })
+    }
+}
+
+#[derive(Debug)]
+struct NotPublic;
+
+impl fmt::Display for NotPublic {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the host's address is not public")
+    }
+}
+
+impl StdError for NotPublic {}
+
+fn literal(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        Host::Ipv4(address) => Some(address.into()),
+        Host::Ipv6(address) => Some(address.into()),
+        Host::Domain(_) => None,
+    }
+}
+
+fn judge(address: IpAddr) -> Result<(), Failure> {
+    if is_public(address) {
+        Ok(())
+    } else {
+        Err(not_sent(NotPublic.to_string()))
+    }
+}
+
+fn convert(request: Request) -> Result<reqwest::Request, Failure> {
+    let mut converted = reqwest::Request::new(request.method, request.url);
+    let headers = converted.headers_mut();
+    for (name, value) in &request.headers {
+        let (Ok(name), Ok(mut value)) = (
+            HeaderName::try_from(name.as_str()),
+            HeaderValue::from_str(value.expose()),
+        ) else {
+            return Err(not_sent(format!("the header {name:?} can't be sent")));
+        };
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    if let Some((content_type, body)) = request.body {
+        headers.insert(
+            ::http::header::CONTENT_TYPE,
+            HeaderValue::from_static(content_type),
+        );
+        *converted.body_mut() = Some(body.expose().to_vec().into());
+    }
+    Ok(converted)
+}
+
+async fn receive(mut response: reqwest::Response, deadline: Instant) -> Reply {
+    let status = response.status().as_u16();
+    let headers = std::mem::take(response.headers_mut());
+    let mut body = Body::default();
+    let whole = loop {
+        match timeout_at(deadline, response.chunk()).await {
+            Ok(Ok(Some(chunk))) if body.append(&chunk) => {}
+            Ok(Ok(None)) => break true,
+            _ => break false,
+        }
+    };
+    Reply {
+        status,
+        headers,
+        body: std::mem::take(&mut *body.0).into(),
+        truncated: !whole,
+    }
+}
+
+/// Bytes that are wiped when they move to a larger place.
+#[derive(Default)]
+struct Body(Zeroizing<Vec<u8>>);
+
+impl Body {
+    /// Appends; `false` when the limit cut some off.
+    fn append(&mut self, chunk: &[u8]) -> bool {
+        let room = BODY_LIMIT - self.0.len();
+        let taken = &chunk[..chunk.len().min(room)];
+        let needed = self.0.len() + taken.len();
+        if needed > self.0.capacity() {
+            let mut larger = Vec::with_capacity(needed.next_power_of_two().max(4096));
+            larger.extend_from_slice(&self.0);
+            let mut smaller = std::mem::replace(&mut *self.0, larger);
+            smaller.zeroize();
+        }
+        self.0.extend_from_slice(taken);
+        taken.len() == chunk.len()
+    }
+}
+
+fn failure(error: &reqwest::Error) -> Failure {
+    let reason = chain(error);
+    if error.is_connect() || error.is_builder() {
+        Failure::NotSent(reason)
+    } else {
+        Failure::NoReply(reason)
+    }
+}
+
+/// The causes of an error, innermost: the outer ones repeat the URL, which may hold a code.
+fn chain(error: &reqwest::Error) -> String {
+    let mut cause: &dyn StdError = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    if let Some(error) = cause.downcast_ref::<reqwest::Error>() {
+        return if error.is_timeout() {
+            "it took too long".to_owned()
+        } else {
+            "the connection failed".to_owned()
+        };
+    }
+    cause
+        .to_string()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(256)
+        .collect()
+}
+
+fn not_sent(reason: String) -> Failure {
+    Failure::NotSent(reason)
+}

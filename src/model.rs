@@ -79,6 +79,8 @@ pub struct Grant {
     pub granted_scopes: Vec<String>,
     /// Whose grant it is.
     pub account: Account,
+    /// The `sub` of the first ID token, where one came: a refresh that answers with another is refused.
+    pub subject: Option<String>,
     /// The client it was issued to.
     pub client_id: String,
     /// The issuer, where known.
@@ -89,6 +91,21 @@ pub struct Grant {
     pub kept: BTreeMap<String, String>,
     /// When a person last consented, or the token was imported.
     pub granted_at: Timestamp,
+    /// Why only a person can make it work again.
+    pub refusal: Option<Refusal>,
+}
+
+/// The provider's refusal of a grant.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Refusal {
+    /// The OAuth error code (RFC 6749 section 5.2).
+    pub error: String,
+    /// The provider's own words, cleaned and masked.
+    pub description: Option<String>,
+    /// What it means, in plain words.
+    pub meaning: String,
+    /// When (UTC milliseconds).
+    pub at: i64,
 }
 
 /// The account behind a grant. It labels; it never decides about access.

@@ -1,1 +1,334 @@
-//! To be written.
+//! Sign-ins: begin one, complete one, and the race between a loopback callback and one that is finished elsewhere.
+
+pub mod loopback;
+pub mod pending;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use url::Url;
+
+use crate::clock::Timestamp;
+use crate::engine::{Engine, runtime};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{ConnectionKey, GrantType, Status};
+use crate::secret::Secret;
+use crate::store::StoredState;
+
+use self::loopback::Listener;
+use self::pending::Begun;
+
+/// How often a waiting sign-in looks whether it was finished elsewhere.
+const LOOK: Duration = Duration::from_millis(400);
+
+/// What a caller asks of `connect`.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectRequest {
+    /// The provider's id or alias.
+    pub provider: String,
+    /// The grant type; `None`: the only configured one.
+    pub grant_type: Option<GrantType>,
+    /// The connection's name.
+    pub connection: String,
+    /// Asked on top of the integration's scopes, for this connection.
+    pub scopes: Vec<String>,
+    /// Even when it is connected already.
+    pub again: bool,
+    /// How long the sign-in may take.
+    pub timeout: Duration,
+}
+
+/// A sign-in that a web application began: it sends the person to the URL and gets the callback.
+#[derive(Clone, Debug)]
+pub struct PendingConnection {
+    /// Where to send the person.
+    pub authorization_url: String,
+    /// The state in it.
+    pub state: Secret,
+    /// When the callback is no longer accepted (UTC).
+    pub expires_at: Timestamp,
+}
+
+/// How `connect` goes on.
+#[derive(Debug)]
+pub enum Connecting {
+    /// Nothing to do, or done: connected already, or a service token was fetched.
+    Done(Box<Status>),
+    /// A person has to sign in.
+    SignIn(SignIn),
+}
+
+/// A sign-in under way in this process.
+#[derive(Debug)]
+pub struct SignIn {
+    /// Where to send the person.
+    pub url: String,
+    /// The redirect URI in it.
+    pub redirect_uri: String,
+    /// Whether this process listens for the callback.
+    pub listens: bool,
+    landing: watch::Receiver<Option<Result<Status>>>,
+    cancel: watch::Sender<bool>,
+}
+
+impl SignIn {
+    /// Waits until somebody finished it: the browser, a pasted URL, or another process.
+    pub async fn landed(&self) -> Result<Status> {
+        let mut landing = self.landing.clone();
+        match landing.wait_for(Option::is_some).await {
+            Ok(landed) => landed.clone().expect("waited for the result"),
+            Err(_) => Err(Error::new(
+                ErrorKind::ConnectFailed,
+                "sign_in_cancelled",
+                "The sign-in was cancelled",
+            )),
+        }
+    }
+
+    /// Gives it up and closes the port.
+    pub fn cancel(&self) {
+        self.cancel.send_replace(true);
+    }
+}
+
+impl Drop for SignIn {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+/// Begins to connect: answers at once when connected with the scopes asked, fetches a service token, or begins a
+/// sign-in and listens on the loopback redirect URI (RFC 8252 section 7.3).
+///
+/// # Errors
+/// `ConnectFailed` for a port that is taken, `InvalidScope`, and what fetching a token can raise.
+pub async fn connect(engine: Arc<Engine>, request: ConnectRequest) -> Result<Connecting> {
+    let (key, connected) = engine.prepare_connect(&request).await?;
+    if let Some(status) = connected {
+        return Ok(Connecting::Done(Box::new(status)));
+    }
+    if key.integration.grant_type == GrantType::ClientCredentials {
+        engine.fetch_token(&key, request.again).await?;
+        let status = engine.status(
+            &key.integration.provider,
+            Some(key.integration.grant_type),
+            &key.connection,
+        );
+        return Ok(Connecting::Done(Box::new(status.await?)));
+    }
+    let configured = engine.redirect_uri(&key).await?;
+    let listener = Listener::bind(&configured)
+        .await
+        .map_err(|error| error.of_provider(&key.integration.provider))?;
+    let redirect_uri = listener
+        .as_ref()
+        .map_or(configured, |listener| listener.redirect_uri().to_owned());
+    let begun = pending::begin(
+        &engine,
+        &key,
+        &redirect_uri,
+        None,
+        &request.scopes,
+        request.timeout,
+    )
+    .await?;
+    let (landed, landing) = watch::channel(None);
+    let (cancel, cancelled) = watch::channel(false);
+    let sign_in = SignIn {
+        url: begun.url.to_string(),
+        redirect_uri,
+        listens: listener.is_some(),
+        landing,
+        cancel,
+    };
+    let timeout = request.timeout;
+    runtime::spawn(async move {
+        let outcome = race(&engine, &key, &begun, listener, cancelled, timeout).await;
+        landed.send_replace(Some(outcome));
+    });
+    Ok(Connecting::SignIn(sign_in))
+}
+
+/// Begins a sign-in whose callback reaches the caller's own redirect URI.
+///
+/// `session` identifies the browser session (RFC 6749 section 10.12): [`complete_connect`] needs the same.
+pub async fn begin_connect(
+    engine: Arc<Engine>,
+    request: ConnectRequest,
+    redirect_uri: &str,
+    session: Secret,
+) -> Result<PendingConnection> {
+    let (key, _) = engine
+        .prepare_connect(&ConnectRequest {
+            again: true,
+            ..request.clone()
+        })
+        .await?;
+    if key.integration.grant_type == GrantType::ClientCredentials {
+        return Err(Error::invalid_parameter(
+            "no_sign_in",
+            "A client credentials grant needs no sign-in",
+        )
+        .of_provider(&key.integration.provider));
+    }
+    if session.expose().is_empty() {
+        return Err(Error::invalid_parameter(
+            "session_missing",
+            "session has to identify the browser session",
+        ));
+    }
+    crate::engine::config::check_redirect_uri(redirect_uri)?;
+    let lifetime = pending::LIFETIME;
+    let begun = pending::begin(
+        &engine,
+        &key,
+        redirect_uri,
+        Some(session),
+        &request.scopes,
+        lifetime,
+    )
+    .await?;
+    Ok(PendingConnection {
+        authorization_url: begun.url.to_string(),
+        state: begun.state,
+        expires_at: begun.expires_at,
+    })
+}
+
+/// Finishes a sign-in by the URL that the browser was sent back to, in any process.
+///
+/// # Errors
+/// `ConnectFailed` (unknown, used or expired state, another session, another server's `iss`), `ConnectDenied`,
+/// `ProviderRejected`, `ProviderUnavailable`. A wrong state or session consumes nothing.
+pub async fn complete_connect(
+    engine: Arc<Engine>,
+    callback_url: &str,
+    session: Option<Secret>,
+) -> Result<Status> {
+    pending::complete(&engine, callback_url, session.as_ref()).await
+}
+
+async fn race(
+    engine: &Arc<Engine>,
+    key: &ConnectionKey,
+    begun: &Begun,
+    listener: Option<Listener>,
+    mut cancelled: watch::Receiver<bool>,
+    timeout: Duration,
+) -> Result<Status> {
+    let listened = async {
+        match listener {
+            Some(listener) => listener.serve(engine, begun).await,
+            None => std::future::pending().await,
+        }
+    };
+    let seconds = timeout.as_secs();
+    tokio::select! {
+        status = listened => status,
+        status = finished_elsewhere(engine, key, begun) => status,
+        () = ended(&mut cancelled) => {
+            pending::abandon(engine, begun).await;
+            Err(Error::new(ErrorKind::ConnectFailed, "sign_in_cancelled", "The sign-in was cancelled"))
+        }
+        () = tokio::time::sleep(timeout) => {
+            pending::abandon(engine, begun).await;
+            Err(Error::new(
+                ErrorKind::ConnectTimeout,
+                "connect_timeout",
+                format!("Nobody finished the sign-in at {} within {seconds} s", key.integration.provider),
+            )
+            .hint(engine.connect_command(key, false)))
+        }
+    }
+    .map_err(|error| error.of_provider(&key.integration.provider).of_connection(&key.connection))
+}
+
+async fn ended(cancelled: &mut watch::Receiver<bool>) {
+    // An error means that nobody holds the sign-in any more: that ends it too.
+    drop(cancelled.wait_for(|cancelled| *cancelled).await);
+}
+
+/// Waits until the sign-in is no longer pending and its connection is newer than the sign-in.
+async fn finished_elsewhere(
+    engine: &Arc<Engine>,
+    key: &ConnectionKey,
+    begun: &Begun,
+) -> Result<Status> {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if engine.store().pending(&begun.state_hash).await?.is_some() {
+            continue;
+        }
+        // Perhaps it is our own listener that finished it: it shows its page first.
+        tokio::time::sleep(2 * loopback::LAST_PAGE).await;
+        let loaded = engine.store().load(key, "").await?;
+        if loaded.generation() > begun.generation
+            && loaded.connection.as_ref().map(|row| row.state) == Some(StoredState::Connected)
+        {
+            let grant_type = Some(key.integration.grant_type);
+            return engine
+                .status(&key.integration.provider, grant_type, &key.connection)
+                .await;
+        }
+        if loaded.generation() == begun.generation {
+            return Err(Error::new(
+                ErrorKind::ConnectFailed,
+                "sign_in_ended",
+                "The sign-in was ended elsewhere without a connection",
+            )
+            .hint(engine.connect_command(key, false)));
+        }
+    }
+}
+
+impl Engine {
+    /// Which connection is meant, and its status when there is nothing to do.
+    async fn prepare_connect(
+        self: &Arc<Self>,
+        request: &ConnectRequest,
+    ) -> Result<(ConnectionKey, Option<Status>)> {
+        crate::engine::open::check_name(&request.connection, "connection")?;
+        let integration = self
+            .integration(&request.provider, request.grant_type)
+            .await?;
+        let key = ConnectionKey {
+            integration: integration.key.clone(),
+            connection: request.connection.as_str().into(),
+        };
+        let spec = integration.spec()?;
+        for scope in &request.scopes {
+            crate::provider::scope::validate(&spec.scopes, &key.integration.provider, scope)?;
+        }
+        self.require_writable("connect")?;
+        if request.again {
+            return Ok((key, None));
+        }
+        let status = self
+            .status(
+                &key.integration.provider,
+                Some(key.integration.grant_type),
+                &key.connection,
+            )
+            .await?;
+        let wanted = self.requested_scopes(&integration, &spec, &request.scopes);
+        let all = wanted
+            .iter()
+            .all(|scope| crate::provider::scope::covers(&status.granted_scopes, scope, &spec));
+        let connected = status.state == crate::model::State::Connected && all;
+        Ok((key, connected.then_some(status)))
+    }
+
+    async fn redirect_uri(&self, key: &ConnectionKey) -> Result<String> {
+        let integration = self
+            .integration(&key.integration.provider, Some(key.integration.grant_type))
+            .await?;
+        let configured = integration.configuration.redirect_uri;
+        Ok(configured.unwrap_or_else(|| crate::engine::status::DEFAULT_REDIRECT_URI.to_owned()))
+    }
+}
+
+/// Whether a URL's host is this machine's loopback interface.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"))
+}

@@ -1,1 +1,726 @@
-//! To be written.
+//! The engine: configure, get a token, look, leave. Each verb reads like its paragraph in the manual.
+//!
+//! A token's journey: `get_token` → `cache` → `refresh` → `store` → `vault` → `oauth` → `http`, and back.
+
+pub mod cache;
+pub mod config;
+pub mod due;
+pub mod file;
+pub mod flight;
+pub mod freshness;
+pub mod grant;
+pub mod keys;
+pub mod leave;
+pub mod open;
+pub mod record;
+pub mod refresh;
+pub mod runtime;
+pub mod status;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::engine::cache::{Cache, Slot};
+use crate::engine::config::{Integration, Meant};
+use crate::engine::flight::Flights;
+use crate::engine::freshness::{Freshness, Need, StoredToken, judge};
+use crate::engine::keys::Keys;
+use crate::engine::record::Record;
+use crate::engine::refresh::{LeftBehind, Order};
+use crate::error::{Error, ErrorKind, Result};
+use crate::http;
+use crate::model::{ConnectionKey, Grant, GrantType, IntegrationKey};
+use crate::provider::catalog::Catalog;
+use crate::provider::scope;
+use crate::secret::AccessToken;
+use crate::store::{Loaded, Sealed, Store, StoredState};
+use crate::system;
+use crate::vault::{Kind, Subject};
+
+/// Keeps the tokens of one workspace fresh.
+#[derive(Debug)]
+pub struct Engine {
+    workspace: Arc<str>,
+    store: Arc<dyn Store>,
+    keys: Keys,
+    clock: Clock,
+    catalog: Catalog,
+    cache: Cache,
+    flights: Flights,
+    left_behind: LeftBehind,
+    http: Mutex<Option<(u64, Arc<http::Client>)>>,
+    http_options: http::Options,
+    /// What has to stand behind `evergrant COMMAND` so that a hint finds this workspace and store.
+    command_options: String,
+}
+
+/// What a caller asks of [`Engine::get_token`].
+#[derive(Clone, Debug, Default)]
+pub struct TokenRequest {
+    /// The provider's id or alias.
+    pub provider: String,
+    /// The grant type; `None`: the only configured one.
+    pub grant_type: Option<GrantType>,
+    /// The connection's name.
+    pub connection: String,
+    /// What the token is for; `None`: the default resource.
+    pub resource: Option<String>,
+    /// Needed scopes.
+    pub scopes: Vec<String>,
+    /// The token must live so long.
+    pub min_ttl: Option<Duration>,
+    /// The token that was refused.
+    pub replacing: Option<AccessToken>,
+}
+
+impl TokenRequest {
+    fn need(&self) -> Need {
+        Need {
+            min_ttl: self.min_ttl,
+            replacing: self.replacing.clone(),
+            at_once: false,
+        }
+    }
+}
+
+impl Engine {
+    /// A valid access token: from the cache, from the store, or from the provider.
+    ///
+    /// # Errors
+    /// `NotConfigured`, `NotConnected`, `ReauthorizationRequired`, `MissingScopes`, `ProviderRejected`,
+    /// `ProviderUnavailable`, `InvalidParameter` for a `min_ttl` no token lives, and store and key errors.
+    pub async fn get_token(self: &Arc<Self>, request: &TokenRequest) -> Result<Arc<Slot>> {
+        self.look_for_changes().await?;
+        if let Some((key, slot)) = self.cached_slot(request)
+            && self.suits(&key, &slot, request)
+        {
+            self.cache.extend(&slot);
+            return Ok(slot);
+        }
+        let meant = self.meant(&request.provider, request.grant_type).await?;
+        let key = ConnectionKey {
+            integration: meant.key.clone(),
+            connection: request.connection.as_str().into(),
+        };
+        self.token_of(&meant, &key, request).await.map_err(|error| {
+            error
+                .of_provider(&key.integration.provider)
+                .of_connection(&key.connection)
+        })
+    }
+
+    /// The cached token, if this process may hand it out without I/O.
+    pub fn cached(&self, request: &TokenRequest) -> Option<Arc<Slot>> {
+        let (key, slot) = self.cached_slot(request)?;
+        (slot.fresh() && self.suits(&key, &slot, request)).then_some(slot)
+    }
+
+    async fn token_of(
+        self: &Arc<Self>,
+        meant: &Meant,
+        key: &ConnectionKey,
+        request: &TokenRequest,
+    ) -> Result<Arc<Slot>> {
+        let Some(row) = &meant.row else {
+            return Err(self
+                .open_integration(&meant.key, None)
+                .await
+                .err()
+                .unwrap_or_else(|| self.not_connected(key)));
+        };
+        let resource = match &request.resource {
+            Some(resource) => self.resource_of(meant, resource).await?,
+            None => String::new(),
+        };
+        let need = request.need();
+        let service = key.integration.grant_type == GrantType::ClientCredentials;
+        let revision = service.then_some(row.revision);
+        let mut flown: Option<Arc<StoredToken>> = None;
+        loop {
+            let era = self.look_for_changes().await?;
+            let loaded = self.store.load(key, &resource).await?;
+            if self.cache.newest(key, &resource) > loaded.generation() {
+                return Err(self.restored_backup(key));
+            }
+            self.check_state(key, &loaded, service).await?;
+            let stored = self.open_token(key, &loaded).await?;
+            if let Some(stored) = &stored
+                && !service
+                && stored.token.revision != row.revision
+            {
+                self.check_identity(meant, key, &loaded).await?;
+            }
+            let freshness = judge(stored.as_deref(), key, &need, revision, self.clock.wall());
+            tracing::debug!(provider = %key.integration.provider, connection = %key.connection,
+                freshness = freshness.as_str(), "judged");
+            if let (Some(stored), true) = (&stored, freshness.serves()) {
+                self.check_scopes(meant, key, &loaded, stored, &request.scopes)
+                    .await?;
+                if freshness == Freshness::Expiring {
+                    self.refresh_in_background(key, &resource, &loaded);
+                }
+                return Ok(self
+                    .cache
+                    .put(key, Arc::clone(stored), loaded.generation(), era));
+            }
+            if let (Some(min_ttl), Some(lifetime)) = (
+                request.min_ttl,
+                stored.as_ref().and_then(|stored| stored.lifetime()),
+            ) && freshness == Freshness::BelowMinTtl
+                && min_ttl > lifetime
+            {
+                return Err(self.min_ttl_too_long(min_ttl, lifetime));
+            }
+            if let Some(stored) = flown {
+                // It was fetched for this very call; a lifetime of zero serves those who waited.
+                self.check_scopes(meant, key, &loaded, &stored, &request.scopes)
+                    .await?;
+                return Ok(self.cache.put(key, stored, loaded.generation(), era));
+            }
+            let order = Order {
+                key: key.clone(),
+                resource: resource.clone(),
+                reason: freshness,
+                need: need.clone(),
+            };
+            let seat = self
+                .flights
+                .board(key, &resource, || refresh::refresh(Arc::clone(self), order));
+            let same_resource = seat.same_resource;
+            match seat.landed().await {
+                _ if !same_resource => {}
+                Ok(landed) if Some(&landed.token.value) != request.replacing.as_ref() => {
+                    flown = Some(landed)
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    return match stored {
+                        Some(stored)
+                            if self.serves_meanwhile(&stored, freshness, request, &error) =>
+                        {
+                            self.check_scopes(meant, key, &loaded, &stored, &request.scopes)
+                                .await?;
+                            Ok(self.cache.put(key, stored, loaded.generation(), era))
+                        }
+                        _ => Err(error),
+                    };
+                }
+            }
+        }
+    }
+
+    /// The cached token of this name; none when two grant types are cached and none was named.
+    fn cached_slot(&self, request: &TokenRequest) -> Option<(ConnectionKey, Arc<Slot>)> {
+        let grant_types: &[GrantType] = match &request.grant_type {
+            Some(grant_type) => std::slice::from_ref(grant_type),
+            None => &[GrantType::AuthorizationCode, GrantType::ClientCredentials],
+        };
+        let provider = self.canonical(&request.provider);
+        let mut found = grant_types.iter().filter_map(|grant_type| {
+            let key = ConnectionKey {
+                integration: self.key(&provider, *grant_type),
+                connection: request.connection.as_str().into(),
+            };
+            let slot = self
+                .cache
+                .get(&key, request.resource.as_deref().unwrap_or_default())?;
+            Some((key, slot))
+        });
+        let first = found.next()?;
+        found.next().is_none().then_some(first)
+    }
+
+    /// Whether a cached token needs no further look.
+    fn suits(&self, key: &ConnectionKey, slot: &Slot, request: &TokenRequest) -> bool {
+        let need = request.need();
+        judge(Some(&slot.stored), key, &need, None, self.clock.wall()) == Freshness::Fresh
+            && request
+                .scopes
+                .iter()
+                .all(|scope| slot.stored.token.scopes.contains(scope))
+    }
+
+    /// Looks at the store's change counter when the last look is a second old; answers with the cache's era.
+    async fn look_for_changes(&self) -> Result<u64> {
+        if !self.cache.looked_lately() {
+            let counter = self.store.changed().await?;
+            self.cache.looked(counter);
+        }
+        Ok(self.cache.era())
+    }
+
+    /// Whether a token that is no longer good enough for the margin still serves while the provider is away.
+    fn serves_meanwhile(
+        &self,
+        stored: &StoredToken,
+        freshness: Freshness,
+        request: &TokenRequest,
+        error: &Error,
+    ) -> bool {
+        let transient = matches!(
+            error.kind(),
+            ErrorKind::ProviderUnavailable { .. } | ErrorKind::Store
+        );
+        let lives = match freshness {
+            Freshness::BelowMinTtl => !stored.used_up(self.clock.wall()),
+            Freshness::Unknown => true,
+            _ => false,
+        };
+        transient && lives && request.min_ttl.is_none()
+    }
+
+    fn refresh_in_background(
+        self: &Arc<Self>,
+        key: &ConnectionKey,
+        resource: &str,
+        loaded: &Loaded,
+    ) {
+        let resting = loaded
+            .attempt
+            .as_ref()
+            .and_then(|attempt| attempt.ending.as_ref())
+            .and_then(|ending| ending.retry_at)
+            .is_some_and(|retry_at| retry_at > self.clock.wall());
+        if resting {
+            return;
+        }
+        let order = Order {
+            key: key.clone(),
+            resource: resource.to_owned(),
+            reason: Freshness::Expiring,
+            need: Need::default(),
+        };
+        self.flights
+            .board(key, resource, || refresh::refresh(Arc::clone(self), order));
+    }
+
+    /// Whether the connection's state allows a token at all.
+    async fn check_state(
+        self: &Arc<Self>,
+        key: &ConnectionKey,
+        loaded: &Loaded,
+        service: bool,
+    ) -> Result<()> {
+        match loaded.connection.as_ref().map(|row| row.state) {
+            Some(StoredState::Connected) => Ok(()),
+            Some(StoredState::ReauthorizationRequired) => {
+                let grant = self.open_grant(key, loaded).await?;
+                Err(self.reauthorization_required(key, grant.as_ref()))
+            }
+            Some(StoredState::Disconnecting) => {
+                // Its process died in the middle: nobody gets tokens, and the next verb that leaves finishes it.
+                Err(self.not_connected(key))
+            }
+            None | Some(StoredState::Disconnected) if service => Ok(()),
+            None | Some(StoredState::Disconnected) => {
+                Err(self.not_connected_naming_others(key).await)
+            }
+        }
+    }
+
+    /// Whether the grant belongs to the client and the server that are configured now.
+    async fn check_identity(
+        &self,
+        meant: &Meant,
+        key: &ConnectionKey,
+        loaded: &Loaded,
+    ) -> Result<()> {
+        let (integration, grant) = match self.open_grant(key, loaded).await? {
+            Some(grant) => (
+                self.open_integration(&meant.key, meant.row.as_ref())
+                    .await?,
+                grant,
+            ),
+            None => return Ok(()),
+        };
+        self.same_client(&integration, &grant, key)
+    }
+
+    /// A refresh token goes only to the endpoint and client it was issued for.
+    pub(crate) fn same_client(
+        &self,
+        integration: &Integration,
+        grant: &Grant,
+        key: &ConnectionKey,
+    ) -> Result<()> {
+        let spec = integration.spec_with(&grant.kept)?;
+        let issuer_differs = match (&grant.issuer, &spec.endpoints.issuer) {
+            (Some(granted), Some(configured)) => granted != configured,
+            _ => false,
+        };
+        let what = if grant.client_id != integration.client_id() {
+            "client id"
+        } else if Some(&grant.token_endpoint) != spec.endpoints.token_endpoint.as_ref() {
+            "token endpoint"
+        } else if issuer_differs {
+            "issuer"
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(
+            ErrorKind::ReauthorizationRequired {
+                error: None,
+                description: None,
+            },
+            "client_changed",
+            format!(
+                "{} was connected with another {what} than the one configured now",
+                key.integration.provider
+            ),
+        )
+        .hint(self.connect_command(key, true)))
+    }
+
+    async fn check_scopes(
+        &self,
+        meant: &Meant,
+        key: &ConnectionKey,
+        loaded: &Loaded,
+        stored: &StoredToken,
+        needed: &[String],
+    ) -> Result<()> {
+        if needed
+            .iter()
+            .all(|scope| stored.token.scopes.contains(scope))
+        {
+            return Ok(());
+        }
+        let integration = self
+            .open_integration(&meant.key, meant.row.as_ref())
+            .await?;
+        let spec = integration.spec()?;
+        let missing: Vec<String> = needed
+            .iter()
+            .filter(|needed| !scope::covers(&stored.token.scopes, needed, &spec))
+            .cloned()
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let granted = match self.open_grant(key, loaded).await? {
+            Some(grant) => grant.granted_scopes,
+            None => stored.token.scopes.clone(),
+        };
+        let mut union = granted;
+        union.extend(missing.iter().cloned());
+        let flags: String = missing
+            .iter()
+            .map(|scope| format!(" --scope {}", quote(scope)))
+            .collect();
+        let hint = match key.integration.grant_type {
+            GrantType::AuthorizationCode => format!("{}{flags}", self.connect_command(key, false)),
+            GrantType::ClientCredentials => self.command(&format!(
+                "configure {} --grant-type client_credentials{flags}",
+                key.integration.provider
+            )),
+        };
+        Err(Error::new(
+            ErrorKind::MissingScopes {
+                missing: missing.clone(),
+                union,
+            },
+            "missing_scopes",
+            format!(
+                "{} was not granted {}",
+                key.integration.provider,
+                missing.join(", ")
+            ),
+        )
+        .hint(hint))
+    }
+
+    /// The name under which a resource's token is kept: empty for the default one, however it is written.
+    async fn resource_of(&self, meant: &Meant, resource: &str) -> Result<String> {
+        let integration = self
+            .open_integration(&meant.key, meant.row.as_ref())
+            .await?;
+        let spec = integration.spec()?;
+        let Some(rules) = &spec.resource else {
+            if spec.user_endpoints {
+                // Nothing is known of the server, so it is taken to follow RFC 8707.
+                return Ok(resource.to_owned());
+            }
+            return Err(Error::invalid_parameter(
+                "resource_not_supported",
+                format!("{} has one resource only: leave resource out", spec.name),
+            ));
+        };
+        let default = rules.default.as_deref() == Some(resource)
+            || rules.aliases.iter().any(|alias| alias == resource);
+        Ok(if default {
+            String::new()
+        } else {
+            resource.to_owned()
+        })
+    }
+}
+
+/// Names, commands and errors.
+impl Engine {
+    /// The workspace's name.
+    pub fn workspace(&self) -> &str {
+        &self.workspace
+    }
+
+    /// Where the store is.
+    pub fn location(&self) -> String {
+        self.store.location()
+    }
+
+    /// The clock of this engine.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The catalogue of providers.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// The store.
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The HTTP client of this process.
+    pub(crate) fn http(&self) -> Arc<http::Client> {
+        let mut client = self.http.lock().unwrap_or_else(PoisonError::into_inner);
+        let epoch = system::epoch();
+        if let Some((born, client)) = &*client
+            && *born == epoch
+        {
+            return Arc::clone(client);
+        }
+        let built = Arc::new(http::Client::new(self.http_options.clone()));
+        if let Some(inherited) = client.replace((epoch, Arc::clone(&built))) {
+            // Sockets of the parent of a fork: neither closed nor used here.
+            std::mem::forget(inherited);
+        }
+        built
+    }
+
+    /// An integration's key in this workspace.
+    pub(crate) fn key(&self, provider: &str, grant_type: GrantType) -> IntegrationKey {
+        IntegrationKey {
+            workspace: Arc::clone(&self.workspace),
+            provider: provider.into(),
+            grant_type,
+        }
+    }
+
+    /// The id of an alias; anything else as it is.
+    pub(crate) fn canonical(&self, provider: &str) -> String {
+        self.catalog.id(provider).unwrap_or(provider).to_owned()
+    }
+
+    /// A command that works when pasted.
+    pub(crate) fn command(&self, command: &str) -> String {
+        format!("evergrant {command}{}", self.command_options)
+    }
+
+    /// The command that connects.
+    pub(crate) fn connect_command(&self, key: &ConnectionKey, again: bool) -> String {
+        let mut command = format!("connect {}", key.integration.provider);
+        if key.integration.grant_type == GrantType::ClientCredentials {
+            command.push_str(" --grant-type client_credentials");
+        }
+        if &*key.connection != "default" {
+            command.push_str(&format!(" --connection {}", quote(&key.connection)));
+        }
+        if again {
+            command.push_str(" --again");
+        }
+        self.command(&command)
+    }
+
+    pub(crate) fn require_writable(&self, verb: &str) -> Result<()> {
+        if self.store.writable() {
+            return Ok(());
+        }
+        Err(Error::store(
+            "store_read_only",
+            format!(
+                "{} can't be written, and {verb} has to",
+                self.store.location()
+            ),
+        )
+        .hint("export EVERGRANT_STORE=/a/writable/folder/store.db"))
+    }
+
+    pub(crate) fn not_connected(&self, key: &ConnectionKey) -> Error {
+        Error::new(
+            ErrorKind::NotConnected,
+            "not_connected",
+            format!(
+                "{} has no connection named {}",
+                key.integration.provider, key.connection
+            ),
+        )
+        .hint(self.connect_command(key, false))
+    }
+
+    async fn not_connected_naming_others(&self, key: &ConnectionKey) -> Error {
+        const SHOWN: usize = 5;
+        let others = self
+            .store
+            .list(&self.workspace, Some(&key.integration), None, SHOWN)
+            .await
+            .unwrap_or_default();
+        let names: Vec<&str> = others.iter().map(|row| &*row.key.connection).collect();
+        if names.is_empty() {
+            return self.not_connected(key);
+        }
+        let provider = &key.integration.provider;
+        Error::new(
+            ErrorKind::NotConnected,
+            "not_connected",
+            format!(
+                "{provider} has no connection named {}, but {}",
+                key.connection,
+                names.join(", ")
+            ),
+        )
+        .hint(format!(
+            "{}\n{}",
+            self.command(&format!(
+                "token {provider} --connection {}",
+                quote(names[0])
+            )),
+            self.connect_command(key, false)
+        ))
+    }
+
+    pub(crate) fn reauthorization_required(
+        &self,
+        key: &ConnectionKey,
+        grant: Option<&Grant>,
+    ) -> Error {
+        let refusal = grant.and_then(|grant| grant.refusal.clone());
+        let reason = match &refusal {
+            Some(refusal) => refusal.meaning.clone(),
+            None => format!("The grant of {} no longer works", key.integration.provider),
+        };
+        Error::new(
+            ErrorKind::ReauthorizationRequired {
+                error: refusal.as_ref().map(|refusal| refusal.error.clone()),
+                description: refusal.and_then(|refusal| refusal.description),
+            },
+            "reauthorization_required",
+            reason,
+        )
+        .hint(self.connect_command(key, true))
+    }
+
+    fn restored_backup(&self, key: &ConnectionKey) -> Error {
+        Error::store(
+            "store_restored",
+            format!(
+                "{} holds an older record of {}/{} than this process has seen: a backup was restored over it",
+                self.store.location(),
+                key.integration.provider,
+                key.connection
+            ),
+        )
+        .hint(self.connect_command(key, true))
+    }
+
+    fn min_ttl_too_long(&self, min_ttl: Duration, lifetime: Duration) -> Error {
+        Error::invalid_parameter(
+            "min_ttl_too_long",
+            format!(
+                "min_ttl is {} s, but a token lives {} s",
+                min_ttl.as_secs_f64(),
+                lifetime.as_secs()
+            ),
+        )
+    }
+}
+
+/// Sealing and opening.
+impl Engine {
+    pub(crate) async fn seal<R: Record>(
+        &self,
+        subject: Subject<'_>,
+        kind: Kind,
+        resource: &str,
+        generation: u64,
+        record: &R,
+    ) -> Result<Sealed> {
+        self.keys
+            .seal(
+                &*self.store,
+                &self.clock,
+                subject,
+                kind,
+                resource,
+                generation,
+                &record.to_plaintext(),
+            )
+            .await
+    }
+
+    pub(crate) async fn open<R: Record>(
+        &self,
+        subject: Subject<'_>,
+        kind: Kind,
+        resource: &str,
+        sealed: &Sealed,
+    ) -> Result<R> {
+        R::from_plaintext(
+            &self
+                .keys
+                .open(&*self.store, subject, kind, resource, sealed)
+                .await?,
+        )
+    }
+
+    pub(crate) async fn open_grant(
+        &self,
+        key: &ConnectionKey,
+        loaded: &Loaded,
+    ) -> Result<Option<Grant>> {
+        match loaded
+            .connection
+            .as_ref()
+            .and_then(|row| row.grant.as_ref())
+        {
+            Some(sealed) => Ok(Some(
+                self.open(Subject::Connection(key), Kind::Grant, "", sealed)
+                    .await?,
+            )),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) async fn open_token(
+        &self,
+        key: &ConnectionKey,
+        loaded: &Loaded,
+    ) -> Result<Option<Arc<StoredToken>>> {
+        match &loaded.token {
+            Some(row) => {
+                let stored = self
+                    .open(
+                        Subject::Connection(key),
+                        Kind::Token,
+                        &row.resource,
+                        &row.sealed,
+                    )
+                    .await?;
+                Ok(Some(Arc::new(stored)))
+            }
+            None => Ok(None),
+        }
+    }
+}
+
+/// A word of a command as a shell reads it.
+pub(crate) fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}

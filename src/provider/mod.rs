@@ -1,22 +1,36 @@
 //! Providers as data: the vocabulary of a provider file, typed, and the [`Spec`] of one grant type made from it.
 //!
-//! Nothing here sends anything. `catalog` reads and merges files, `parameters` fills templates, `scope` and `hosts` judge.
+//! Nothing here sends anything. `catalog` finds providers, `file` reads and merges their files, `spec` makes a [`Spec`],
+//! `parameters` fills templates, `scope` and `hosts` judge, `check` says what is wrong with a file. What a file may say stands in
+//! `vocabulary` and `request`.
 
 pub mod catalog;
+pub mod check;
+mod entry;
+mod file;
+mod grant;
 pub mod hosts;
 pub mod parameters;
+mod request;
 pub mod scope;
+mod spec;
+mod vocabulary;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::GrantType;
 
+pub use request::*;
+pub use vocabulary::*;
+
 /// One grant type of a provider, with parameters filled in and the user's overrides applied: all that the protocol needs.
 ///
-/// Every URL in it has been judged (https, or http to a loopback literal that the user gave; no userinfo, no fragment).
-#[derive(Clone, Debug)]
+/// Every endpoint in it has been judged (https, or http to a loopback literal that the user gave; no userinfo, no
+/// fragment). The `url` of a request may still hold placeholders that only a sign-in fills.
+#[derive(Clone)]
 pub struct Spec {
     /// The provider's id.
     pub id: String,
@@ -38,10 +52,14 @@ pub struct Spec {
     pub authorization: AuthorizationRules,
     /// The callback.
     pub callback: CallbackRules,
+    /// Which redirect URIs may be registered.
+    pub redirect: RedirectRules,
     /// The code exchange, or the client credentials request, over the defaults of every token request.
     pub token: RequestRules,
     /// The refresh, over the same defaults; `None`: the provider gives no refresh token.
     pub refresh: Option<RefreshRules>,
+    /// The device authorization request (RFC 8628); `None`: the provider does not offer it.
+    pub device: Option<DeviceRules>,
     /// Scopes.
     pub scopes: ScopeRules,
     /// Resources.
@@ -64,6 +82,18 @@ pub struct Spec {
     pub setup: Setup,
     /// Whether the user named the endpoints or the issuer (then their hosts may be private).
     pub user_endpoints: bool,
+}
+
+impl fmt::Debug for Spec {
+    /// Leaves out `values` and the added parameters: the user may have marked some as secret.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Spec")
+            .field("id", &self.id)
+            .field("grant_type", &self.grant_type)
+            .field("endpoints", &self.endpoints)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Endpoints by their RFC 8414 names.
@@ -95,427 +125,64 @@ pub struct Endpoints {
     pub metadata_url: Option<String>,
 }
 
-/// How a client authenticates at the token endpoint (RFC 7591 section 2, `token_endpoint_auth_method`).
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
-pub enum ClientAuthentication {
-    ClientSecretBasic,
-    ClientSecretPost,
-    ClientSecretJwt,
-    PrivateKeyJwt,
-    TlsClientAuth,
-    None,
-    Custom,
-    Bearer,
-}
-
-/// How clients of a provider authenticate and are registered.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct ClientRules {
-    pub authentication: Vec<ClientAuthentication>,
-    pub registration: Option<String>,
-    pub fixed: Option<FixedClient>,
-    pub secret_lifetime: Option<f64>,
-    pub id_pattern: Option<String>,
-    pub token_prefixes: Vec<String>,
-    pub assertion: Option<serde_json::Value>,
-    pub note: Option<String>,
-}
-
-/// One public client that everyone uses.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct FixedClient {
-    pub client_id: String,
-    pub client_secret: Option<String>,
-}
-
-/// Whether PKCE (RFC 7636) is sent.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
-pub enum Pkce {
-    Required,
-    Supported,
-    Tolerated,
-    #[default]
-    Unknown,
-    PublicClients,
-    Never,
-}
-
-/// The authorization request.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct AuthorizationRules {
-    pub parameters: BTreeMap<String, String>,
-    pub optional: BTreeMap<String, String>,
-    pub rename: BTreeMap<String, String>,
-    pub omit: Vec<String>,
-    pub fragment: bool,
-    pub note: Option<String>,
-}
-
-/// The callback.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct CallbackRules {
-    /// `{code: auth_code}`: the vendor's name of a standard parameter.
-    pub rename: BTreeMap<String, String>,
-    pub keep: BTreeMap<String, serde_json::Value>,
-    pub signature: Option<serde_json::Value>,
-    pub state: Option<StateRules>,
-    pub note: Option<String>,
-}
-
-/// The state parameter.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct StateRules {
-    pub min_length: Option<usize>,
-    pub note: Option<String>,
-}
-
-/// How a body is encoded.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
-pub enum Body {
-    #[default]
-    Form,
-    Json,
-    None,
-    Query,
-    Xml,
-}
-
-/// What differs from the standard request: the one shape of code exchange, refresh, revocation and look-ups.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct RequestRules {
-    pub url: Option<String>,
-    pub method: Option<String>,
-    pub body: Option<Body>,
-    pub authentication: Option<ClientAuthentication>,
-    pub headers: BTreeMap<String, String>,
-    pub parameters: BTreeMap<String, String>,
-    pub optional: BTreeMap<String, String>,
-    pub rename: BTreeMap<String, String>,
-    pub omit: Vec<String>,
-    pub note: Option<String>,
-}
-
-/// The refresh.
-#[derive(Clone, Debug, Default)]
-pub struct RefreshRules {
-    /// The request.
-    pub request: RequestRules,
-    /// Whether each use returns a new refresh token.
-    pub rotates: Rotates,
-    /// How long the old one still works.
-    pub grace: Grace,
-    /// Scopes that make the provider give one (`offline_access`).
-    pub requires_scope: Option<String>,
-    /// Authorization parameters that make the provider give one.
-    pub requires_parameters: BTreeMap<String, String>,
-    /// A setting of the application that makes the provider give one, in words.
-    pub requires_app_setting: Option<String>,
-}
-
-/// Whether a refresh returns a new refresh token.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
-pub enum Rotates {
-    Always,
-    AppSetting,
-    Never,
-    PublicClients,
-    Sometimes,
-    #[default]
-    Unknown,
-}
-
-impl Rotates {
-    /// Whether a lost reply can lose the grant: all but `never`.
-    pub fn possible(self) -> bool {
-        self != Self::Never
+impl Endpoints {
+    /// Every endpoint with its name, in a fixed order.
+    pub fn named(&self) -> [(&'static str, Option<&String>); 11] {
+        [
+            ("issuer", self.issuer.as_ref()),
+            (
+                "authorization_endpoint",
+                self.authorization_endpoint.as_ref(),
+            ),
+            ("token_endpoint", self.token_endpoint.as_ref()),
+            ("revocation_endpoint", self.revocation_endpoint.as_ref()),
+            (
+                "introspection_endpoint",
+                self.introspection_endpoint.as_ref(),
+            ),
+            ("userinfo_endpoint", self.userinfo_endpoint.as_ref()),
+            (
+                "device_authorization_endpoint",
+                self.device_authorization_endpoint.as_ref(),
+            ),
+            ("registration_endpoint", self.registration_endpoint.as_ref()),
+            (
+                "pushed_authorization_request_endpoint",
+                self.pushed_authorization_request_endpoint.as_ref(),
+            ),
+            ("end_session_endpoint", self.end_session_endpoint.as_ref()),
+            ("metadata_url", self.metadata_url.as_ref()),
+        ]
     }
-}
 
-/// How long a used refresh token still works.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Grace {
-    /// Not at all, or not known.
-    #[default]
-    None,
-    /// So many seconds.
-    Seconds(f64),
-    /// Until the new one is used.
-    FirstUse,
-    /// For ever.
-    Unlimited,
-}
-
-/// Which scopes may be asked for, and how they are written.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct ScopeRules {
-    pub base: Vec<String>,
-    pub suggested: BTreeMap<String, String>,
-    pub if_supported: Vec<String>,
-    pub allowed: Vec<String>,
-    pub denied: Vec<String>,
-    /// Between the scopes of a request; a space unless told.
-    pub separator: Option<String>,
-    /// Between the scopes of a reply; space and comma are both read unless told.
-    pub reply_separator: Option<String>,
-    /// `false`: no scope parameter.
-    pub sent: Option<bool>,
-    pub set_on_app: Option<bool>,
-    pub omit_empty: Option<bool>,
-    pub note: Option<String>,
-}
-
-/// Access tokens of several resources from one grant (RFC 8707 and its relatives).
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct ResourceRules {
-    /// `resource`, `audience`, or `scope` (a prefix of scopes).
-    pub parameter: Option<String>,
-    pub default: Option<String>,
-    pub aliases: BTreeMap<String, String>,
-    pub sent_in: Vec<String>,
-    pub others: BTreeMap<String, OtherResource>,
-    pub note: Option<String>,
-}
-
-/// Another resource of a grant.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct OtherResource {
-    pub value: Option<String>,
-    pub scopes: Vec<String>,
-    pub hosts: Vec<String>,
-    pub note: Option<String>,
-}
-
-/// One path or several, tried in order.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-#[allow(missing_docs)]
-pub enum Paths {
-    One(String),
-    Several(Vec<String>),
-}
-
-impl Paths {
-    /// The paths in the order tried.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        match self {
-            Self::One(path) => std::slice::from_ref(path),
-            Self::Several(paths) => paths.as_slice(),
-        }
-        .iter()
-        .map(String::as_str)
+    /// The endpoint of that name, to be set; `None` when no endpoint has it.
+    pub fn named_mut(&mut self, name: &str) -> Option<&mut Option<String>> {
+        Some(match name {
+            "issuer" => &mut self.issuer,
+            "authorization_endpoint" => &mut self.authorization_endpoint,
+            "token_endpoint" => &mut self.token_endpoint,
+            "revocation_endpoint" => &mut self.revocation_endpoint,
+            "introspection_endpoint" => &mut self.introspection_endpoint,
+            "userinfo_endpoint" => &mut self.userinfo_endpoint,
+            "device_authorization_endpoint" => &mut self.device_authorization_endpoint,
+            "registration_endpoint" => &mut self.registration_endpoint,
+            "pushed_authorization_request_endpoint" => {
+                &mut self.pushed_authorization_request_endpoint
+            }
+            "end_session_endpoint" => &mut self.end_session_endpoint,
+            "metadata_url" => &mut self.metadata_url,
+            _ => return None,
+        })
     }
-}
 
-/// How the token endpoint's reply is read.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct ReplyRules {
-    pub root: Option<String>,
-    /// Where `access_token`, `refresh_token`, `token_type`, `scope`, `id_token` are; absent ones at their own names.
-    pub fields: BTreeMap<String, Paths>,
-    pub status: Option<u16>,
-    pub success: Option<SuccessRule>,
-    pub error: Option<Paths>,
-    pub error_description: Option<Paths>,
-    pub expires: ExpiresRule,
-    pub refresh_expires: Option<ExpiresRule>,
-    pub issued_at: Option<ExpiresRule>,
-    /// The provider sends no `token_type`.
-    pub token_type_missing: Option<bool>,
-    pub keep: BTreeMap<String, serde_json::Value>,
-    pub note: Option<String>,
-}
-
-/// Errors inside HTTP 200.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct SuccessRule {
-    pub path: String,
-    pub equals: serde_json::Value,
-}
-
-/// Where an expiry is and in what unit.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct ExpiresRule {
-    /// `reply` (default), `jwt`, `introspection` or `none`.
-    pub source: Option<String>,
-    pub path: Option<Paths>,
-    /// `seconds` (default), `milliseconds`, `unix`, `unix_ms` or `iso8601`.
-    pub unit: Option<String>,
-    pub never: Vec<serde_json::Value>,
-    pub may_be_missing: Option<bool>,
-    pub note: Option<String>,
-}
-
-/// A lifetime: seconds, or for ever.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-#[allow(missing_docs)]
-pub enum Lifetime {
-    Seconds(f64),
-    Never(String),
-}
-
-/// Lifetimes.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct Lifetimes {
-    pub access_token: Option<Lifetime>,
-    pub access_token_range: Option<Vec<f64>>,
-    pub access_token_idle: Option<f64>,
-    pub assumed: Option<f64>,
-    pub refresh_token: Option<Lifetime>,
-    pub refresh_token_idle: Option<f64>,
-    pub code: Option<f64>,
-    pub margin_cap: Option<f64>,
-    pub min_age: Option<f64>,
-    pub same_until_expiry: Option<serde_json::Value>,
-    pub exclusive: Option<bool>,
-    pub note: Option<String>,
-}
-
-/// The API that the token is for.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct ApiRules {
-    pub hosts: Vec<String>,
-    pub base_url: Option<String>,
-    pub token_header: Option<String>,
-    pub token_scheme: Option<String>,
-    pub headers: BTreeMap<String, String>,
-    pub note: Option<String>,
-}
-
-/// How to look up the account.
-#[derive(Clone, Debug, Default)]
-pub struct AccountRules {
-    /// The request; its `url` is set when `source` is `reply`'s alternative, a request.
-    pub request: RequestRules,
-    /// `reply`, `id_token` or `key` instead of a request.
-    pub source: Option<String>,
-    /// Paths of email, name, id, workspace, workspace_id.
-    pub fields: BTreeMap<String, Paths>,
-    /// Scopes without which the request is refused, in words.
-    pub needs_scope: Option<String>,
-}
-
-/// What a reply of the API means for the token.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct ExpirySignal {
-    pub status: Option<u16>,
-    pub path: Option<String>,
-    pub equals: Option<serde_json::Value>,
-    pub header: Option<String>,
-    pub body: Option<String>,
-    /// `expired`, `scope`, `consent` or `other`.
-    pub means: String,
-    pub sample: Option<String>,
-    pub note: Option<String>,
-}
-
-/// An error code in plain words.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct ErrorMeaning {
-    pub meaning: String,
-    #[serde(default)]
-    pub condemns: Condemns,
-    #[serde(rename = "where")]
-    pub at: Option<serde_json::Value>,
-    pub status: Option<u16>,
-    pub action: Option<String>,
-}
-
-/// What an error code condemns. Tokens are kept in any case.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
-pub enum Condemns {
-    Client,
-    Grant,
-    #[default]
-    Nothing,
-    Resource,
-}
-
-/// How a token is revoked.
-#[derive(Clone, Debug, Default)]
-pub struct RevocationRules {
-    /// `rfc7009`, `custom` or `none`; by default `rfc7009` if there is an endpoint.
-    pub kind: RevocationKind,
-    /// The request.
-    pub request: RequestRules,
-    /// Which token is sent: `refresh_token`, `access_token` or `either`.
-    pub token: Option<String>,
-    /// The status of success, 2xx unless told.
-    pub success: Option<u16>,
-    /// What else ends.
-    pub effect: Option<String>,
-    /// What a person can do.
-    pub manual: Option<String>,
-}
-
-/// The kind of a revocation.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
-pub enum RevocationKind {
-    Custom,
-    #[default]
-    None,
-    Rfc7009,
-}
-
-/// How to register an application at the provider.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct Setup {
-    pub console_url: Option<String>,
-    pub menu: Option<String>,
-    pub app_type: Option<String>,
-    pub steps: Vec<String>,
-    pub credentials_at: Option<String>,
-    pub admin_consent: Option<String>,
+    /// Whether none is known.
+    pub fn is_empty(&self) -> bool {
+        self.named().iter().all(|(_, url)| url.is_none())
+    }
 }
 
 /// What a user's configuration changes in a [`Spec`]; every field `None` or empty leaves the file's word.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 #[allow(missing_docs)]
 pub struct Overrides {
@@ -529,4 +196,26 @@ pub struct Overrides {
     pub token_parameters: BTreeMap<String, String>,
     pub scope_separator: Option<String>,
     pub pkce: Option<bool>,
+}
+
+impl fmt::Debug for Overrides {
+    /// Shows the names of parameters, never their values: some are secret.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |values: &BTreeMap<String, String>| values.keys().cloned().collect::<Vec<_>>();
+        formatter
+            .debug_struct("Overrides")
+            .field("parameters", &names(&self.parameters))
+            .field("endpoints", &self.endpoints)
+            .field("discovered", &self.discovered)
+            .field("client_authentication", &self.client_authentication)
+            .field("api_hosts", &self.api_hosts)
+            .field(
+                "authorization_parameters",
+                &names(&self.authorization_parameters),
+            )
+            .field("token_parameters", &names(&self.token_parameters))
+            .field("scope_separator", &self.scope_separator)
+            .field("pkce", &self.pkce)
+            .finish()
+    }
 }

@@ -1,1 +1,39 @@
-//! The Python module.
+//! `evergrant._core`: conversions between Python and the core, and nothing else.
+//!
+//! No thread of ours ever attaches to the interpreter: results wait in Rust until a Python thread takes them.
+
+mod bridge;
+mod call;
+mod convert;
+mod errors;
+mod exit;
+mod log;
+mod token;
+mod verbs;
+mod workspace;
+
+use pyo3::prelude::*;
+
+/// The Rust core of evergrant.
+#[pymodule(gil_used = false)]
+#[pyo3(name = "_core")]
+fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    log::install();
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<bridge::Port>()?;
+    module.add_class::<call::Call>()?;
+    module.add_class::<token::Handle>()?;
+    module.add_class::<workspace::ManualClock>()?;
+    module.add_class::<workspace::Workspace>()?;
+    module.add_function(wrap_pyfunction!(exit::drain, module)?)?;
+    module.add_function(wrap_pyfunction!(exit::_wait_at_exit, module)?)?;
+    module.add_function(wrap_pyfunction!(token::_noop, module)?)?;
+    module.add_function(wrap_pyfunction!(token::cached_token, module)?)?;
+    module.add_function(wrap_pyfunction!(token::get_token, module)?)?;
+    module.add_function(wrap_pyfunction!(verbs::has_live, module)?)?;
+    module.add_function(wrap_pyfunction!(verbs::redact_text, module)?)?;
+    module.add_function(wrap_pyfunction!(workspace::call, module)?)?;
+    module.add_function(wrap_pyfunction!(workspace::default_workspace, module)?)?;
+    module.add_function(wrap_pyfunction!(workspace::set_default_workspace, module)?)?;
+    Ok(())
+}

@@ -2,6 +2,7 @@
 
 pub mod live;
 pub mod redact;
+mod writing;
 
 use std::fmt;
 
@@ -10,10 +11,17 @@ use zeroize::Zeroizing;
 
 /// Text that must not be seen. Compared in constant time, wiped when dropped.
 ///
-/// `Serialize` is missing on purpose:
+/// It can neither be written nor read by serde, on purpose: only what was exposed can.
 ///
-/// ```compile_fail
-/// serde_json::to_string(&_core::secret::Secret::from("hidden")).unwrap();
+/// ```
+/// serde_json::to_string(&_core::secret::Secret::from("hidden").expose());
+/// serde_json::from_str::<String>("\"hidden\"");
+/// ```
+/// ```compile_fail,E0277
+/// serde_json::to_string(&_core::secret::Secret::from("hidden"));
+/// ```
+/// ```compile_fail,E0277
+/// serde_json::from_str::<_core::secret::Secret>("\"hidden\"");
 /// ```
 #[derive(Clone)]
 pub struct Secret(Zeroizing<Box<str>>);
@@ -27,13 +35,20 @@ impl Secret {
 
 impl From<String> for Secret {
     fn from(text: String) -> Self {
-        Self(Zeroizing::new(text.into_boxed_str()))
+        // Not `into_boxed_str`: it may move the text to a smaller place and leave the old one as it is.
+        Self::from(Zeroizing::new(text).as_str())
     }
 }
 
 impl From<&str> for Secret {
     fn from(text: &str) -> Self {
         Self(Zeroizing::new(text.into()))
+    }
+}
+
+impl AsRef<Secret> for Secret {
+    fn as_ref(&self) -> &Secret {
+        self
     }
 }
 
@@ -90,6 +105,12 @@ macro_rules! secret_words {
             /// The plain text. Whoever calls this answers for where it goes.
             pub fn expose(&self) -> &str {
                 self.0.expose()
+            }
+        }
+
+        impl AsRef<Secret> for $name {
+            fn as_ref(&self) -> &Secret {
+                &self.0
             }
         }
 

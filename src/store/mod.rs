@@ -13,6 +13,8 @@ use std::pin::Pin;
 use crate::clock::{Monotonic, Timestamp};
 use crate::error::Result;
 use crate::model::{ConnectionKey, GrantType, IntegrationKey};
+pub use crate::system::Owner;
+use crate::system::{self, Liveness};
 
 /// A future that a store returns. Reads of the embedded stores finish in the first poll, without a runtime.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -32,6 +34,8 @@ pub trait Store: Send + Sync {
     fn master_key_id(&self) -> StoreFuture<'_, Option<String>>;
 
     /// Adds the first data key of a workspace; answers with the one that is there when another process was faster.
+    ///
+    /// Refuses one wrapped by another master key than the store's others (`WrongKey`).
     fn add_key(&self, key: NewKey) -> StoreFuture<'_, KeyRow>;
 
     /// One integration.
@@ -46,7 +50,8 @@ pub trait Store: Send + Sync {
     /// Writes an integration if its stored revision still is `expected` (`None`: absent); `false` when it is not.
     fn put_integration(&self, row: IntegrationRow, expected: Option<u64>) -> StoreFuture<'_, bool>;
 
-    /// Removes an integration and the rows of its connections, tokens, attempts and pending sign-ins.
+    /// Removes an integration with its tokens, attempts and pending sign-ins; its connections become tombstones, and
+    /// so does one that has only an attempt: a reply under way must find another generation.
     fn delete_integration<'a>(&'a self, key: &'a IntegrationKey) -> StoreFuture<'a, ()>;
 
     /// A connection with its token of one resource and its attempt, read in one snapshot.
@@ -72,7 +77,7 @@ pub trait Store: Send + Sync {
         ending: Ending,
     ) -> StoreFuture<'a, bool>;
 
-    /// Commits in one transaction, if the generation still is `expected`; the stored generation is then `expected + 1`.
+    /// Commits in one transaction, if the generation still is `expected`; the stored generation is then the commit's.
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed>;
 
     /// Keeps a pending sign-in, and drops those that expired before `now`.
@@ -99,7 +104,9 @@ pub trait Store: Send + Sync {
     /// A slot for the reply of one refresh, its space taken from the disk already.
     fn reserve(&self) -> Result<Box<dyn Slot>>;
 
-    /// Replies that processes which are gone left in their slots; `None` connection: all.
+    /// Replies that were left in slots: by processes that are gone or can't be seen from here, or by a flight of this
+    /// one that dropped its slot. `None` connection: all. Whoever commits one relies on the generation, so a reply
+    /// whose owner lives after all does no harm.
     fn orphans(&self, connection: Option<&ConnectionKey>) -> Result<Vec<Orphan>>;
 
     /// Forgets an orphan: it is committed, or can never be.
@@ -111,6 +118,12 @@ pub trait Store: Send + Sync {
         workspace: &'a str,
         fingerprint: &'a [u8],
     ) -> StoreFuture<'a, Option<ConnectionKey>>;
+}
+
+impl std::fmt::Debug for dyn Store {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Store({})", self.location())
+    }
 }
 
 /// A place on disk, taken in advance, that survives the process: the reply is written here before anything else.
@@ -143,7 +156,7 @@ pub struct Spilled {
     pub connection: ConnectionKey,
     /// The attempt that asked.
     pub attempt: AttemptId,
-    /// The grant and token, sealed as one spill record for `generation` = stored + 1.
+    /// The grant and token, sealed as one spill record for the generation it will have.
     pub sealed: Sealed,
 }
 
@@ -254,19 +267,6 @@ impl Loaded {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct AttemptId(pub [u8; 16]);
 
-/// A process, so that others can see whether it still lives.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Owner {
-    /// The boot it belongs to.
-    pub boot_id: String,
-    /// Its PID namespace.
-    pub pid_namespace: u64,
-    /// Its PID there.
-    pub pid: u32,
-    /// When it started, in clock ticks since boot: tells it from a later process of the same PID.
-    pub start_time: u64,
-}
-
 /// Lease and recorded intent of one refresh.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Attempt {
@@ -280,6 +280,16 @@ pub struct Attempt {
     pub generation: u64,
     /// How it ended; `None` while it runs.
     pub ending: Option<Ending>,
+}
+
+impl Attempt {
+    /// Whether `claimant` has to wait for it, on a store that one host uses: an owner of another boot is gone.
+    pub fn holds_off(&self, claimant: &Claimant) -> bool {
+        self.ending.is_none()
+            && self.owner.boot_id == claimant.owner.boot_id
+            && claimant.now < self.deadline
+            && system::liveness(&self.owner) != Liveness::Dead
+    }
 }
 
 /// How an attempt ended without a commit.
@@ -344,13 +354,15 @@ pub struct Commit {
     pub key: ConnectionKey,
     /// The generation that must still be stored (0: none).
     pub expected: u64,
+    /// The generation from then on, greater than `expected`; grant and token are sealed for it.
+    pub generation: u64,
     /// The new state.
     pub state: StoredState,
-    /// The new grant, sealed for `expected + 1`; `None` keeps the stored one.
+    /// The new grant, sealed for `generation`; `None` keeps the stored one.
     pub grant: Option<Sealed>,
     /// Keyed hash of the new grant's refresh token.
     pub fingerprint: Option<Vec<u8>>,
-    /// The new token, sealed for `expected + 1`.
+    /// The new token, sealed for `generation`.
     pub token: Option<TokenRow>,
     /// Drops the grant (tombstone).
     pub drop_grant: bool,
@@ -362,6 +374,8 @@ pub struct Commit {
     pub refreshed_at: Option<Timestamp>,
     /// The attempt that this ends; another's stays.
     pub attempt: Option<AttemptId>,
+    /// Forgets any attempt, a running one too: its leader sees that it lost before it sends, or when it commits.
+    pub forget_attempt: bool,
     /// Whether the disk must have it before the answer: a grant would be lost otherwise.
     pub durable: bool,
     /// What to note in the audit trail.
@@ -371,7 +385,7 @@ pub struct Commit {
 /// The answer to a commit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Committed {
-    /// Stored; the generation is now `expected + 1`.
+    /// Stored; the generation is now the commit's.
     Done,
     /// Another commit came first; nothing was stored.
     Lost,

@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 """Fixtures of all tests: the authorization server, a browser, an empty home, and a leak check over all output."""
 
 from __future__ import annotations
@@ -80,3 +81,12 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped, but CI is set: {call.excinfo.value if call.excinfo else 'marked'}"
     return report
+=======
+"""Fixtures of all Python tests."""
+
+import fake_core
+
+fake_core.install()
+
+from fake_core import core  # noqa: E402, F401 - a fixture, which needs the core installed first
+>>>>>>> part-Y

@@ -1,0 +1,191 @@
+"""The source of `@oauth`'s wrappers: one template per kind of function, generated as dataclasses generate theirs.
+
+Generated code uses its closure only, no global and no builtin name: it runs on the user's globals, which may hold
+anything. Its own names start with a prefix that no parameter of the user's has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from inspect import Parameter
+from typing import Any, Final
+
+# Kinds of functions; each is a template.
+FUNCTION: Final = "function"
+COROUTINE: Final = "coroutine"
+GENERATOR: Final = "generator"
+ASYNC_GENERATOR: Final = "async generator"
+
+# What the code needs, by the names it uses behind the prefix.
+CLOSURE: Final = (
+    "function",
+    "injected",
+    "get",
+    "cached",
+    "fetch",
+    "redact",
+    "redact_exception",
+    "delegate",
+    "advance",
+    "end",
+    "BaseException",
+    "GeneratorExit",
+)
+
+_FACTORIES: dict[str, Callable[..., Callable[..., Any]]] = {}
+
+
+def generate(
+    kind: str,
+    *,
+    into: str,
+    wrapper: Sequence[Parameter],
+    wrapped: Sequence[Parameter],
+    told: Iterable[str] | None,
+    redact: bool,
+    closure: Mapping[str, object],
+) -> Callable[..., Any]:
+    """A function that fills `into` and calls `closure["function"]`.
+
+    Args:
+        kind: Which template.
+        into: The parameter to fill.
+        wrapper: The parameters of the function to make.
+        wrapped: The parameters of the function to call, in its order.
+        told: Names of the arguments that are passed to `get`, as a mapping; `None`: it takes none.
+        redact: Whether results and errors are masked.
+        closure: The objects that the code uses, by the names of `CLOSURE`.
+    """
+    prefix = "_evergrant_"
+    while any(parameter.name.startswith(prefix) for parameter in wrapped):
+        prefix += "_"
+    source = _source(
+        _TEMPLATES[kind, redact],
+        prefix=prefix,
+        into=into,
+        parameters=_parameters(wrapper),
+        arguments=_arguments(wrapped),
+        told="" if told is None else "{" + ", ".join(f"{name!r}: {name}" for name in told) + "}",
+    )
+    factory = _FACTORIES.get(source)
+    if factory is None:
+        namespace: dict[str, Any] = {}
+        exec(compile(source, "<evergrant.oauth>", "exec"), namespace)  # noqa: S102 - made of identifiers only
+        factory = _FACTORIES[source] = namespace[f"{prefix}factory"]
+    return factory(*(closure[name] for name in CLOSURE))
+
+
+def _source(template: str, *, prefix: str, **parts: str) -> str:
+    body = "\n".join(f"        {line}" for line in template.strip().splitlines())
+    text = f"def $factory({', '.join(f'${name}' for name in CLOSURE)}):\n    {body.lstrip()}\n    return $call\n"
+    for name, part in parts.items():
+        text = text.replace(f"<{name}>", part)
+    return text.replace("$", prefix)
+
+
+def _parameters(parameters: Sequence[Parameter]) -> str:
+    """The parameter list; what a default is does not matter here, since real ones are set on the function."""
+    words: list[str] = []
+    previous = None
+    for parameter in parameters:
+        if previous is Parameter.POSITIONAL_ONLY and parameter.kind is not previous:
+            words.append("/")
+        if parameter.kind is Parameter.KEYWORD_ONLY and previous not in {
+            Parameter.KEYWORD_ONLY,
+            Parameter.VAR_POSITIONAL,
+        }:
+            words.append("*")
+        stars = _STARS.get(parameter.kind, "")
+        default = "" if parameter.default is Parameter.empty else "=None"
+        words.append(f"{stars}{parameter.name}{default}")
+        previous = parameter.kind
+    if previous is Parameter.POSITIONAL_ONLY:
+        words.append("/")
+    return ", ".join(words)
+
+
+def _arguments(parameters: Sequence[Parameter]) -> str:
+    return ", ".join(
+        f"{parameter.name}={parameter.name}"
+        if parameter.kind is Parameter.KEYWORD_ONLY
+        else f"{_STARS.get(parameter.kind, '')}{parameter.name}"
+        for parameter in parameters
+    )
+
+
+_STARS: dict[Any, str] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
+
+_FILL = """
+    if <into> is $injected:
+        <into> = $get(<told>)
+"""
+
+_FILL_ASYNC = """
+    if <into> is $injected:
+        <into> = $cached(<told>)
+        if <into> is None:
+            <into> = await $fetch(<told>)
+"""
+
+_FUNCTION = f"""
+def $call(<parameters>):{_FILL}\
+    return $function(<arguments>)
+"""
+
+_FUNCTION_REDACTED = f"""
+def $call(<parameters>):{_FILL}\
+    try:
+        $result = $function(<arguments>)
+    except $BaseException as $error:
+        $redact_exception($error)
+        raise
+    return $result if $result is None else $redact($result)
+"""
+
+_COROUTINE = f"""
+async def $call(<parameters>):{_FILL_ASYNC}\
+    return await $function(<arguments>)
+"""
+
+_COROUTINE_REDACTED = f"""
+async def $call(<parameters>):{_FILL_ASYNC}\
+    try:
+        $result = await $function(<arguments>)
+    except $BaseException as $error:
+        $redact_exception($error)
+        raise
+    return $result if $result is None else $redact($result)
+"""
+
+_GENERATOR = f"""
+def $call(<parameters>):{_FILL}\
+    return (yield from $delegate($function(<arguments>)))
+"""
+
+# PEP 380 by hand: asynchronous generators have no `yield from`.
+_ASYNC_GENERATOR = f"""
+async def $call(<parameters>):{_FILL_ASYNC}\
+    $inner = $function(<arguments>)
+    $item = await $advance($inner.asend, None)
+    while $item is not $end:
+        try:
+            $sent = yield $item
+        except $GeneratorExit:
+            await $inner.aclose()
+            raise
+        except $BaseException as $error:
+            $item = await $advance($inner.athrow, $error)
+        else:
+            $item = await $advance($inner.asend, $sent)
+"""
+
+_TEMPLATES = {
+    (FUNCTION, False): _FUNCTION,
+    (FUNCTION, True): _FUNCTION_REDACTED,
+    (COROUTINE, False): _COROUTINE,
+    (COROUTINE, True): _COROUTINE_REDACTED,
+    (GENERATOR, False): _GENERATOR,
+    (GENERATOR, True): _GENERATOR,
+    (ASYNC_GENERATOR, False): _ASYNC_GENERATOR,
+    (ASYNC_GENERATOR, True): _ASYNC_GENERATOR,
+}

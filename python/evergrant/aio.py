@@ -1,0 +1,510 @@
+"""The verbs as coroutines, on asyncio, uvloop, trio and anyio.
+
+Nothing of evergrant ever calls into Python from a thread of its own. A finished call announces itself on a file
+descriptor that the event loop watches, and the loop's own thread takes the outcome. Cancelling a coroutine ends the
+waiting, never a request that was sent.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+from weakref import ReferenceType, WeakKeyDictionary, ref
+
+from evergrant import _core
+from evergrant._api import as_dict, as_list
+from evergrant._types import AccessToken, PendingConnection, Problem, Provider, Report, Status
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Future
+    from collections.abc import Callable, Iterable, Mapping
+    from os import PathLike
+    from typing import Literal, TypeVar
+
+    T = TypeVar("T")
+
+__all__ = [
+    "Workspace",
+    "apply",
+    "begin_connect",
+    "check_provider",
+    "complete_connect",
+    "configure",
+    "connect",
+    "connections",
+    "disconnect",
+    "get_token",
+    "import_refresh_token",
+    "integrations",
+    "provider",
+    "providers",
+    "refresh",
+    "remove",
+    "status",
+    "test",
+]
+
+
+async def get_token(
+    provider: str,
+    *,
+    grant_type: str | None = None,
+    connection: str = "default",
+    resource: str | None = None,
+    scopes: Iterable[str] | None = None,
+    min_ttl: float | None = None,
+    replacing: str | None = None,
+    timeout: float | None = 30.0,
+) -> AccessToken:
+    """Asynchronous version of `evergrant.get_token`; a fresh cached token does not touch the event loop."""
+    if (
+        grant_type is None
+        and connection == "default"
+        and resource is None
+        and scopes is None
+        and min_ttl is None
+        and replacing is None
+    ):
+        # Positional: keywords cost as much again as the rest.
+        token = _core.cached_token(provider)
+        if token is not None:
+            return token
+    return await _get_token(
+        _core,
+        {
+            "provider": provider,
+            "grant_type": grant_type,
+            "connection": connection,
+            "resource": resource,
+            "scopes": as_list("scopes", scopes),
+            "min_ttl": min_ttl,
+            "replacing": replacing,
+            "timeout": timeout,
+        },
+    )
+
+
+class Verbs:
+    """What evergrant does, one coroutine per verb; where it is done is the subclass's matter."""
+
+    __slots__ = ()
+
+    async def configure(
+        self,
+        provider: str,
+        *,
+        grant_type: str | None = None,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+        scopes: Iterable[str] | None = None,
+        parameters: Mapping[str, str] | None = None,
+        redirect_uri: str | None = None,
+        client_authentication: str | None = None,
+        endpoints: Mapping[str, str] | None = None,
+        issuer: str | None = None,
+        api_hosts: Iterable[str] | None = None,
+        authorization_parameters: Mapping[str, str] | None = None,
+        token_parameters: Mapping[str, str] | None = None,
+        scope_separator: str | None = None,
+        pkce: bool | None = None,
+        exchange_from: str | None = None,
+    ) -> Status:
+        """Asynchronous version of `evergrant.configure`."""
+        return Status(
+            await self._run(
+                "configure",
+                provider=provider,
+                grant_type=grant_type,
+                client_id=client_id,
+                client_secret=client_secret,
+                scopes=as_list("scopes", scopes),
+                parameters=as_dict(parameters),
+                redirect_uri=redirect_uri,
+                client_authentication=client_authentication,
+                endpoints=as_dict(endpoints),
+                issuer=issuer,
+                api_hosts=as_list("api_hosts", api_hosts),
+                authorization_parameters=as_dict(authorization_parameters),
+                token_parameters=as_dict(token_parameters),
+                scope_separator=scope_separator,
+                pkce=pkce,
+                exchange_from=exchange_from,
+            )
+        )
+
+    async def apply(self, path: str | PathLike[str], *, check: bool = False) -> Report:
+        """Asynchronous version of `evergrant.apply`."""
+        return Report(await self._run("apply", path=os.fspath(path), check=check))
+
+    async def connect(
+        self,
+        provider: str,
+        *,
+        grant_type: str | None = None,
+        connection: str = "default",
+        scopes: Iterable[str] | None = None,
+        again: bool = False,
+        open_browser: bool | Callable[[str], object] | None = None,
+        timeout: float = 300.0,
+    ) -> Status:
+        """Asynchronous version of `evergrant.connect`; it reads nothing from the terminal."""
+        started = await self._run(
+            "connect_start",
+            provider=provider,
+            grant_type=grant_type,
+            connection=connection,
+            scopes=as_list("scopes", scopes),
+            again=again,
+        )
+        if "status" in started:
+            return Status(started["status"])
+        from evergrant import _sign_in
+
+        flow = started["flow"]
+        try:
+            _sign_in.show(
+                started["url"], redirect_uri=started["redirect_uri"], open_browser=open_browser, pasting=False
+            )
+            return Status(await self._run("connect_wait", flow=flow, timeout=timeout))
+        except BaseException:
+            # Nobody waits any more. Not awaited: this may be a cancellation, and cancelling asks no network.
+            self._start("connect_cancel", flow=flow).wait()
+            raise
+
+    async def begin_connect(
+        self,
+        provider: str,
+        *,
+        redirect_uri: str,
+        session: str,
+        grant_type: str | None = None,
+        connection: str = "default",
+        scopes: Iterable[str] | None = None,
+    ) -> PendingConnection:
+        """Asynchronous version of `evergrant.begin_connect`."""
+        return PendingConnection(
+            await self._run(
+                "begin_connect",
+                provider=provider,
+                redirect_uri=redirect_uri,
+                session=session,
+                grant_type=grant_type,
+                connection=connection,
+                scopes=as_list("scopes", scopes),
+            )
+        )
+
+    async def complete_connect(self, callback_url: str, *, session: str | None = None) -> Status:
+        """Asynchronous version of `evergrant.complete_connect`."""
+        return Status(await self._run("complete_connect", callback_url=callback_url, session=session))
+
+    async def import_refresh_token(
+        self,
+        provider: str,
+        refresh_token: str,
+        *,
+        grant_type: str | None = None,
+        connection: str = "default",
+        scopes: Iterable[str] | None = None,
+    ) -> Status:
+        """Asynchronous version of `evergrant.import_refresh_token`."""
+        return Status(
+            await self._run(
+                "import_refresh_token",
+                provider=provider,
+                refresh_token=refresh_token,
+                grant_type=grant_type,
+                connection=connection,
+                scopes=as_list("scopes", scopes),
+            )
+        )
+
+    async def test(self, provider: str, *, grant_type: str | None = None, connection: str = "default") -> Report:
+        """Asynchronous version of `evergrant.test`."""
+        return Report(await self._run("test", provider=provider, grant_type=grant_type, connection=connection))
+
+    async def disconnect(
+        self,
+        provider: str,
+        *,
+        grant_type: str | None = None,
+        connection: str = "default",
+        revoke: bool = True,
+    ) -> Report:
+        """Asynchronous version of `evergrant.disconnect`."""
+        return Report(
+            await self._run(
+                "disconnect", provider=provider, grant_type=grant_type, connection=connection, revoke=revoke
+            )
+        )
+
+    async def remove(self, provider: str, *, grant_type: str | None = None, revoke: bool = True) -> Report:
+        """Asynchronous version of `evergrant.remove`."""
+        return Report(await self._run("remove", provider=provider, grant_type=grant_type, revoke=revoke))
+
+    async def refresh(
+        self,
+        provider: str | None = None,
+        *,
+        grant_type: str | None = None,
+        connection: str = "default",
+        lead: float = 0.0,
+    ) -> Report:
+        """Asynchronous version of `evergrant.refresh`."""
+        return Report(
+            await self._run("refresh", provider=provider, grant_type=grant_type, connection=connection, lead=lead)
+        )
+
+    async def status(self, provider: str, *, grant_type: str | None = None, connection: str = "default") -> Status:
+        """Asynchronous version of `evergrant.status`."""
+        return Status(await self._run("status", provider=provider, grant_type=grant_type, connection=connection))
+
+    async def integrations(self) -> tuple[Status, ...]:
+        """Asynchronous version of `evergrant.integrations`."""
+        return tuple(map(Status, await self._run("integrations")))
+
+    async def connections(self, provider: str | None = None, *, grant_type: str | None = None) -> tuple[Status, ...]:
+        """Asynchronous version of `evergrant.connections`."""
+        return tuple(map(Status, await self._run("connections", provider=provider, grant_type=grant_type)))
+
+    async def providers(self) -> tuple[Provider, ...]:
+        """Asynchronous version of `evergrant.providers`."""
+        return tuple(map(Provider, await self._run("providers")))
+
+    async def provider(self, id: str) -> Provider:  # noqa: A002 - the word of the catalogue
+        """Asynchronous version of `evergrant.provider`."""
+        return Provider(await self._run("provider", id=id))
+
+    async def check_provider(self, path: str | PathLike[str]) -> list[Problem]:
+        """Asynchronous version of `evergrant.check_provider`."""
+        return list(map(Problem, await self._run("check_provider", path=os.fspath(path))))
+
+    async def _run(self, verb: str, **arguments: object) -> Any:
+        return await outcome(self._start(verb, **arguments))
+
+    def _start(self, verb: str, **arguments: object) -> _core.Call:
+        raise NotImplementedError
+
+
+class Workspace(Verbs):
+    """Asynchronous version of `evergrant.Workspace`, with the same arguments; an asynchronous context manager."""
+
+    __slots__ = ("__weakref__", "_inner")
+
+    _inner: _core.Workspace
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        store: str | PathLike[str] | None = None,
+        key: bytes | str | None = None,
+        config: str | PathLike[str] | None = None,
+        network: Literal["any", "public"] = "any",
+    ) -> None:
+        self._inner = _core.Workspace(name, store, key, config, network)
+
+    @property
+    def name(self) -> str:
+        """The workspace's name."""
+        return self._inner.name
+
+    @property
+    def store(self) -> str:
+        """Where the store is."""
+        return self._inner.store
+
+    async def get_token(
+        self,
+        provider: str,
+        *,
+        grant_type: str | None = None,
+        connection: str = "default",
+        resource: str | None = None,
+        scopes: Iterable[str] | None = None,
+        min_ttl: float | None = None,
+        replacing: str | None = None,
+        timeout: float | None = 30.0,
+    ) -> AccessToken:
+        """Asynchronous version of `evergrant.Workspace.get_token`."""
+        return await _get_token(
+            self._inner,
+            {
+                "provider": provider,
+                "grant_type": grant_type,
+                "connection": connection,
+                "resource": resource,
+                "scopes": as_list("scopes", scopes),
+                "min_ttl": min_ttl,
+                "replacing": replacing,
+                "timeout": timeout,
+            },
+        )
+
+    async def close(self) -> None:
+        """Let go of the store; closing twice is allowed."""
+        self._inner.close()
+
+    async def __aenter__(self) -> Workspace:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<aio.Workspace {self.name} in {self.store}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (self.name, self.store)
+
+    def _start(self, verb: str, **arguments: object) -> _core.Call:
+        return self._inner.call(verb, arguments)
+
+
+class _Default(Verbs):
+    """The verbs on the workspace that the environment names, found anew at each call."""
+
+    __slots__ = ()
+
+    def _start(self, verb: str, **arguments: object) -> _core.Call:
+        return _core.call(verb, arguments)
+
+
+_default = _Default()
+
+configure = _default.configure
+apply = _default.apply
+connect = _default.connect
+begin_connect = _default.begin_connect
+complete_connect = _default.complete_connect
+import_refresh_token = _default.import_refresh_token
+test = _default.test
+disconnect = _default.disconnect
+remove = _default.remove
+refresh = _default.refresh
+status = _default.status
+integrations = _default.integrations
+connections = _default.connections
+providers = _default.providers
+provider = _default.provider
+check_provider = _default.check_provider
+
+
+async def outcome(call: _core.Call) -> Any:
+    """The outcome of a call under way, awaited on the event loop that runs this coroutine."""
+    wait_readable = _trio_wait()
+    if wait_readable is not None:
+        # trio lets one task wait for a descriptor, so each call has its own.
+        port = _core.Port()
+        if call.attach(port, 0):
+            await wait_readable(port.fileno())
+        return call.result()
+    future = _watch(_running_loop(), call)
+    if future is not None:
+        await future
+    return call.result()
+
+
+class _Reader:
+    """The calls that one asyncio loop waits for, and the port where they announce themselves.
+
+    The loop's own reader handle is its only owner: a loop that is closed, or dropped, frees the port. Only the
+    loop's thread touches it.
+    """
+
+    __slots__ = ("__weakref__", "_finished", "_last", "_process", "_waiting", "port")
+
+    def __init__(self) -> None:
+        self.port = _core.Port()
+        self._process = os.getpid()
+        self._waiting: dict[int, Future[None]] = {}
+        self._finished: list[int] = []
+        self._last = 0
+
+    def watch(self, call: _core.Call, future: Future[None]) -> bool:
+        """Have `future` done when `call` is; false if the call is done already."""
+        if self._process != os.getpid():
+            message = "this event loop was made before the process forked: run a new one in the child"
+            raise RuntimeError(message)
+        self._last += 1
+        self._waiting[self._last] = future
+        if call.attach(self.port, self._last):
+            return True
+        del self._waiting[self._last]
+        return False
+
+    def wake(self) -> None:
+        """Finish the futures of at most 64 calls, so that the loop's other callbacks get their turn."""
+        try:
+            self._finished += self.port.take()
+            while self._finished:
+                # Each step may be interrupted and done again.
+                number = self._finished[-1]
+                future = self._waiting.get(number)
+                if future is not None and not future.done():
+                    future.set_result(None)
+                self._waiting.pop(number, None)
+                self._finished.pop()
+        except BaseException:
+            # Ctrl-C: the rest is finished when the loop goes on, which no signal of the port may announce.
+            _running_loop().call_soon(self.wake)
+            raise
+
+
+# Weak on both sides: neither keeps a loop, nor a port whose loop is gone.
+_readers: WeakKeyDictionary[AbstractEventLoop, ReferenceType[_Reader]] = WeakKeyDictionary()
+
+
+def _watch(loop: AbstractEventLoop, call: _core.Call) -> Future[None] | None:
+    """A future of `loop` that is done when `call` is, or `None` if it is done already.
+
+    The waiting coroutine holds the future only: held reader and future would keep each other alive beyond the loop.
+    """
+    known = _readers.get(loop)
+    reader = known() if known is not None else None
+    if reader is None:
+        reader = _Reader()
+        loop.add_reader(reader.port.fileno(), reader.wake)
+        _readers[loop] = ref(reader)
+    future: Future[None] = loop.create_future()
+    return future if reader.watch(call, future) else None
+
+
+def _running_loop() -> AbstractEventLoop:
+    # Whoever runs a loop of asyncio has imported it.
+    asyncio = sys.modules.get("asyncio")
+    try:
+        if asyncio is not None:
+            loop: AbstractEventLoop = asyncio.get_running_loop()
+            return loop
+    except RuntimeError:
+        pass
+    message = "evergrant.aio needs a running event loop of asyncio, uvloop or trio"
+    raise RuntimeError(message)
+
+
+def _trio_wait() -> Callable[[int], Any] | None:
+    """`wait_readable` of trio inside a task of trio; where trio was never imported there is none."""
+    trio = sys.modules.get("trio")
+    if trio is None:
+        return None
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return None
+    wait_readable: Callable[[int], Any] = trio.lowlevel.wait_readable
+    return wait_readable
+
+
+async def _get_token(place: Any, request: dict[str, Any]) -> AccessToken:
+    """The token from `place`: the core's module, or one of its workspaces."""
+    cached: AccessToken | None = place.cached_token(**request)
+    if cached is not None:
+        return cached
+    token: AccessToken = await outcome(place.call("get_token", request))
+    return token
+
+
+def _reopen(name: str, store: str) -> Workspace:
+    return Workspace(name, store=store)

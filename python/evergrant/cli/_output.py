@@ -1,0 +1,163 @@
+"""What commands print: tables and details for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from evergrant._types import Problem, Provider, Report, Status, duration
+from evergrant.cli import _exit
+
+_STATES = {
+    "connected": "32",
+    "configured": "36",
+    "not_configured": "2",
+    "reauthorization_required": "31",
+}
+
+
+def as_json(value: Any) -> None:
+    """The attributes of a result, or of several."""
+    plain = [item.to_dict() for item in value] if isinstance(value, (list, tuple)) else value.to_dict()
+    print(json.dumps(plain, indent=2, ensure_ascii=False))
+
+
+def statuses(found: Sequence[Status]) -> None:
+    """One line per connection."""
+    if not found:
+        print("nothing is configured", file=sys.stderr)
+        _exit.suggest("evergrant providers")
+        return
+    _table(
+        ("PROVIDER", "CONNECTION", "GRANT TYPE", "STATE", "ACCOUNT", "EXPIRES"),
+        [
+            (
+                status.provider,
+                status.connection,
+                status.grant_type or "-",
+                status.state,
+                status.account or "-",
+                _moment(status.expires_at),
+            )
+            for status in found
+        ],
+        colours={3: _STATES},
+    )
+    for status in found:
+        _exit.suggest(status.hint)
+
+
+def status(found: Status) -> None:
+    """All that is known of a connection."""
+    state = _exit.paint(found.state, _STATES.get(found.state, "0"), sys.stdout)
+    account = f" as {found.account}" if found.account else ""
+    print(f"{found.provider}/{found.connection}: {state}{account}")
+    _details(
+        ("grant type", found.grant_type),
+        ("client id", found.client_id),
+        ("redirect URI", found.redirect_uri),
+        ("requested scopes", " ".join(found.requested_scopes)),
+        ("granted scopes", " ".join(found.granted_scopes)),
+        ("missing scopes", " ".join(found.missing_scopes)),
+        ("expires", _moment(found.expires_at) if found.expires_at else None),
+        ("refreshed", _moment(found.refreshed_at) if found.refreshed_at else None),
+        ("last error", found.last_error),
+        ("reason", found.reason),
+    )
+    _exit.suggest(found.hint)
+
+
+def report(found: Report) -> int:
+    """What was done, step by step; the exit code says whether it worked."""
+    for step in found.steps:
+        mark = _exit.paint("ok    ", "32", sys.stdout) if step.ok else _exit.paint("failed", "31", sys.stdout)
+        print(f"{mark}  {step.what}: {step.detail}" if step.detail else f"{mark}  {step.what}")
+    if not found.ok and found.reason:
+        _exit.say("error", found.reason)
+    _exit.suggest(found.hint)
+    return code_of(found)
+
+
+def code_of(found: Report) -> int:
+    """The exit code of a report."""
+    return _exit.DONE if found.ok else _exit.FAILED
+
+
+def providers(found: Iterable[Provider]) -> None:
+    """One line per provider."""
+    _table(
+        ("ID", "NAME", "GRANT TYPES", "CATEGORY"),
+        [(one.id, one.name, ", ".join(one.grant_types), one.category or "-") for one in found],
+    )
+
+
+def provider(found: Provider) -> None:
+    """What somebody needs to know to configure a provider."""
+    print(f"{found.id}: {found.name}")
+    if found.summary:
+        print(found.summary)
+    _details(
+        ("aliases", " ".join(found.aliases)),
+        ("category", found.category),
+        ("API hosts", " ".join(found.api_hosts)),
+        *((f"{name} page", link) for name, link in found.links.items()),
+    )
+    for name, parameter in found.parameters.items():
+        print(f"\nparameter {name}")
+        _details(*((field, _word(value)) for field, value in parameter.items()))
+    for grant_type in found.grant_types:
+        print(f"\n{grant_type}")
+        _details(("base scopes", " ".join(found.base_scopes(grant_type))))
+        for scope, meaning in found.suggested_scopes(grant_type).items():
+            print(f"  {scope}: {meaning}")
+        for number, step in enumerate(found.setup(grant_type), 1):
+            print(f"  {number}. {step}")
+
+
+def problems(found: Iterable[Problem]) -> None:
+    """One line per problem, as compilers print them."""
+    for problem in found:
+        place = ":".join(str(part) for part in (problem.path, problem.line, problem.column) if part is not None)
+        label = _exit.paint(problem.severity, "31" if problem.severity == "error" else "33", sys.stdout)
+        print(f"{place}: {label}: {problem.message}")
+        if problem.hint:
+            print(f"  {problem.hint}")
+
+
+def _table(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    colours: dict[int, dict[str, str]] | None = None,
+) -> None:
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    print(_exit.paint(_line(heads, widths), "1", sys.stdout))
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        for column, palette in (colours or {}).items():
+            cells[column] = _exit.paint(cells[column], palette.get(row[column], "0"), sys.stdout)
+        print("  ".join(cells).rstrip())
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def _details(*pairs: tuple[str, str | None]) -> None:
+    shown = [(name, value) for name, value in pairs if value]
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, value in shown:
+        print(f"  {name.ljust(width)}  {value}")
+
+
+def _word(value: Any) -> str | None:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list, bool)) else value and str(value)
+
+
+def _moment(at: datetime | None) -> str:
+    if at is None:
+        return "-"
+    seconds = (at - datetime.now(timezone.utc)).total_seconds()
+    return f"in {duration(seconds)}" if seconds > 0 else f"{duration(-seconds)} ago"

@@ -1,0 +1,680 @@
+//! Integrations: which one a caller means, what is configured, and `configure`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::engine::Engine;
+use crate::engine::record::Configuration;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{GrantType, IntegrationKey, Status};
+use crate::oauth;
+use crate::provider::catalog::{self, Provider};
+use crate::provider::{ClientAuthentication, Endpoints, Overrides, Spec, scope};
+use crate::secret::ClientSecret;
+use crate::store::IntegrationRow;
+use crate::vault::{Kind, Subject};
+
+/// The arguments of `configure`; `None` leaves what is configured, an empty value goes back to the default.
+#[derive(Clone, Debug, Default)]
+pub struct Configure {
+    /// The provider's id or alias, or a new id.
+    pub provider: String,
+    /// The grant type.
+    pub grant_type: Option<GrantType>,
+    /// The client id.
+    pub client_id: Option<String>,
+    /// The client secret.
+    pub client_secret: Option<ClientSecret>,
+    /// Everything else.
+    pub settings: Settings,
+}
+
+/// The arguments of `configure` that are no secrets, as callers name them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Settings {
+    pub scopes: Option<Vec<String>>,
+    pub parameters: Option<BTreeMap<String, String>>,
+    pub redirect_uri: Option<String>,
+    pub client_authentication: Option<String>,
+    pub endpoints: Option<BTreeMap<String, String>>,
+    pub issuer: Option<String>,
+    pub api_hosts: Option<Vec<String>>,
+    pub authorization_parameters: Option<BTreeMap<String, String>>,
+    pub token_parameters: Option<BTreeMap<String, String>>,
+    pub scope_separator: Option<String>,
+    pub pkce: Option<bool>,
+    pub exchange_from: Option<String>,
+}
+
+/// A configured integration, opened.
+#[derive(Clone, Debug)]
+pub struct Integration {
+    /// As the caller named it; its connections are under this name.
+    pub key: IntegrationKey,
+    /// Grows with every change of the configuration.
+    pub revision: u64,
+    /// The configuration.
+    pub configuration: Configuration,
+    /// The provider.
+    pub provider: Arc<Provider>,
+}
+
+impl Integration {
+    /// The provider's rules with this configuration applied.
+    pub fn spec(&self) -> Result<Spec> {
+        self.spec_with(&BTreeMap::new())
+    }
+
+    /// The same with the values that a connection keeps (`instance_url`).
+    pub fn spec_with(&self, kept: &BTreeMap<String, String>) -> Result<Spec> {
+        self.provider
+            .spec_with_kept(self.key.grant_type, &self.configuration.overrides, kept)
+    }
+
+    /// The client id that requests are made with.
+    pub fn client_id(&self) -> &str {
+        self.configuration.client_id.as_deref().unwrap_or_default()
+    }
+
+    /// The client that requests are made as.
+    pub fn client<'a>(&'a self, spec: &Spec) -> oauth::Client<'a> {
+        let secret = self.configuration.client_secret.as_ref();
+        let authentication = match secret {
+            Some(_) => spec
+                .client
+                .authentication
+                .iter()
+                .copied()
+                .find(|method| *method != ClientAuthentication::None)
+                .unwrap_or(ClientAuthentication::ClientSecretBasic),
+            None => ClientAuthentication::None,
+        };
+        oauth::Client {
+            id: self.client_id(),
+            secret,
+            authentication,
+        }
+    }
+}
+
+/// What `configure` did, or would do.
+#[derive(Debug)]
+pub(crate) struct Laid {
+    /// Whether the stored configuration was, or is, another.
+    pub(crate) differs: bool,
+    /// In words.
+    pub(crate) words: String,
+}
+
+/// What a caller means by a provider and, perhaps, a grant type.
+#[derive(Clone, Debug)]
+pub struct Meant {
+    /// The integration under the caller's own name.
+    pub key: IntegrationKey,
+    /// The configured row: its own, or that of the provider it extends.
+    pub row: Option<IntegrationRow>,
+}
+
+impl Engine {
+    /// Finds the integration that is meant: `None` as the grant type is the only configured one.
+    pub async fn meant(&self, provider: &str, grant_type: Option<GrantType>) -> Result<Meant> {
+        let id = self.canonical(provider);
+        if let Some(meant) = self.configured(&id, grant_type).await? {
+            return Ok(meant);
+        }
+        let provider = self.catalog.find(&id)?;
+        if let Some(lender) = provider.extends.as_deref()
+            && let Some(lent) = self.configured(lender, grant_type).await?
+        {
+            let key = self.key(&id, lent.key.grant_type);
+            return Ok(Meant { key, row: lent.row });
+        }
+        let grant_type = match grant_type {
+            Some(grant_type) => grant_type,
+            None => *provider
+                .grant_types()
+                .first()
+                .unwrap_or(&GrantType::AuthorizationCode),
+        };
+        Ok(Meant {
+            key: self.key(&id, grant_type),
+            row: None,
+        })
+    }
+
+    /// The integration that is meant, opened; `NotConfigured` when it is not.
+    pub async fn integration(
+        &self,
+        provider: &str,
+        grant_type: Option<GrantType>,
+    ) -> Result<Integration> {
+        let meant = self.meant(provider, grant_type).await?;
+        self.open_integration(&meant.key, meant.row.as_ref()).await
+    }
+
+    /// Opens the row of an integration.
+    pub async fn open_integration(
+        &self,
+        key: &IntegrationKey,
+        row: Option<&IntegrationRow>,
+    ) -> Result<Integration> {
+        let Some(row) = row else {
+            return Err(self.not_configured(key));
+        };
+        let configuration: Configuration = self
+            .open(
+                Subject::Integration(&row.key),
+                Kind::Integration,
+                "",
+                &row.sealed,
+            )
+            .await?;
+        let mut integration = Integration {
+            provider: self.provider_of(&key.provider)?,
+            key: key.clone(),
+            revision: row.revision,
+            configuration,
+        };
+        if integration.configuration.discovery_due {
+            integration = self.discover_now(row, integration).await?;
+        }
+        Ok(integration)
+    }
+
+    /// The provider of an id, one that exists through its endpoints alone included.
+    pub fn provider_of(&self, id: &str) -> Result<Arc<Provider>> {
+        match self.catalog.find(id) {
+            Ok(provider) => Ok(provider),
+            Err(_) => catalog::custom(id),
+        }
+    }
+
+    /// Configures an integration. Equal values write nothing.
+    ///
+    /// # Errors
+    /// `InvalidParameter`, `InvalidScope`, `UnknownProvider`; with an issuer `ProviderUnavailable` and
+    /// `ProviderRejected`; store and key errors.
+    pub async fn configure(self: &Arc<Self>, request: Configure) -> Result<Status> {
+        self.require_writable("configure")?;
+        let key = self.configure_key(&request).await?;
+        self.lay_over(&key, &request, false).await?;
+        self.status(&key.provider, Some(key.grant_type), "default")
+            .await
+    }
+
+    /// Configures, or with `check` only says what would change.
+    pub(crate) async fn configure_or_compare(
+        &self,
+        request: Configure,
+        check: bool,
+    ) -> Result<Laid> {
+        let key = self.configure_key(&request).await?;
+        self.lay_over(&key, &request, check).await
+    }
+
+    async fn lay_over(
+        &self,
+        key: &IntegrationKey,
+        request: &Configure,
+        check: bool,
+    ) -> Result<Laid> {
+        let discovered = match request.settings.issuer.as_deref() {
+            Some(issuer) if !issuer.is_empty() => Some(self.discover(issuer).await?),
+            _ => None,
+        };
+        loop {
+            let row = self.store.integration(key).await?;
+            let stored: Option<Configuration> = match &row {
+                Some(row) => Some(
+                    self.open(
+                        Subject::Integration(key),
+                        Kind::Integration,
+                        "",
+                        &row.sealed,
+                    )
+                    .await?,
+                ),
+                None => None,
+            };
+            let mut configuration = stored.clone().unwrap_or_default();
+            merge(&mut configuration, request).map_err(|error| error.of_provider(&key.provider))?;
+            if let Some((endpoints, issuer_promised)) = &discovered {
+                configuration.overrides.discovered = endpoints.clone();
+                configuration.issuer_promised = *issuer_promised;
+            }
+            self.check(key, &configuration)
+                .map_err(|error| error.of_provider(&key.provider))?;
+            if stored.as_ref() == Some(&configuration) {
+                return Ok(Laid {
+                    differs: false,
+                    words: "as it is configured".to_owned(),
+                });
+            }
+            let words = if stored.is_some() { "changed" } else { "new" };
+            if check {
+                return Ok(Laid {
+                    differs: true,
+                    words: words.to_owned(),
+                });
+            }
+            let revision = row.as_ref().map_or(1, |row| row.revision + 1);
+            let sealed = self
+                .seal(
+                    Subject::Integration(key),
+                    Kind::Integration,
+                    "",
+                    revision,
+                    &configuration,
+                )
+                .await?;
+            let row_now = IntegrationRow {
+                key: key.clone(),
+                revision,
+                sealed,
+            };
+            if self
+                .store
+                .put_integration(row_now, row.map(|row| row.revision))
+                .await?
+            {
+                self.cache.drop_integration(key);
+                tracing::info!(provider = %key.provider, grant_type = %key.grant_type, revision, "configured");
+                return Ok(Laid {
+                    differs: true,
+                    words: words.to_owned(),
+                });
+            }
+        }
+    }
+
+    /// Whether a configuration could work, before it is stored.
+    fn check(&self, key: &IntegrationKey, configuration: &Configuration) -> Result<()> {
+        let provider = self.provider_of(&key.provider)?;
+        if !provider.grant_types().contains(&key.grant_type) {
+            return Err(Error::invalid_parameter(
+                "grant_type_not_offered",
+                format!(
+                    "{} has no {} grant here, only {}",
+                    provider.name,
+                    key.grant_type,
+                    provider
+                        .grant_types()
+                        .iter()
+                        .map(|grant| grant.as_str())
+                        .collect::<Vec<_>>()
+                        .join(" and ")
+                ),
+            )
+            .of_provider(&key.provider));
+        }
+        let spec = provider.spec(key.grant_type, &configuration.overrides)?;
+        for scope in &configuration.scopes {
+            scope::validate(&spec.scopes, &key.provider, scope)?;
+        }
+        if configuration
+            .client_id
+            .as_deref()
+            .unwrap_or_default()
+            .is_empty()
+            && spec.client.fixed.is_none()
+        {
+            return Err(Error::invalid_parameter(
+                "client_id_missing",
+                format!("{} needs a client id", spec.name),
+            )
+            .of_provider(&key.provider)
+            .hint(self.command(&format!("configure {} --client-id CLIENT_ID", key.provider))));
+        }
+        if key.grant_type == GrantType::ClientCredentials && configuration.client_secret.is_none() {
+            return Err(Error::invalid_parameter(
+                "client_secret_missing",
+                format!(
+                    "A client credentials grant of {} needs a client secret",
+                    spec.name
+                ),
+            )
+            .of_provider(&key.provider)
+            .hint(self.command(&format!(
+                "configure {} --grant-type client_credentials --client-secret-stdin",
+                key.provider
+            ))));
+        }
+        let endpoint = match key.grant_type {
+            GrantType::AuthorizationCode => spec
+                .endpoints
+                .authorization_endpoint
+                .as_ref()
+                .or(spec.endpoints.device_authorization_endpoint.as_ref()),
+            GrantType::ClientCredentials => spec.endpoints.token_endpoint.as_ref(),
+        };
+        if endpoint.is_none() || spec.endpoints.token_endpoint.is_none() {
+            return Err(Error::invalid_parameter(
+                "endpoint_missing",
+                format!(
+                    "A {} integration of {} needs its endpoints",
+                    key.grant_type, key.provider
+                ),
+            )
+            .of_provider(&key.provider)
+            .hint(self.command(&format!(
+                "configure {} --issuer https://ISSUER",
+                key.provider
+            ))));
+        }
+        if let Some(redirect_uri) = &configuration.redirect_uri {
+            check_redirect_uri(redirect_uri).map_err(|error| error.of_provider(&key.provider))?;
+        }
+        Ok(())
+    }
+
+    async fn configure_key(&self, request: &Configure) -> Result<IntegrationKey> {
+        let id = self.canonical(&request.provider);
+        let brings_endpoints = request
+            .settings
+            .endpoints
+            .as_ref()
+            .is_some_and(|endpoints| !endpoints.is_empty())
+            || request
+                .settings
+                .issuer
+                .as_deref()
+                .is_some_and(|issuer| !issuer.is_empty());
+        if let Some(grant_type) = request.grant_type {
+            if !brings_endpoints
+                && self
+                    .store
+                    .integration(&self.key(&id, grant_type))
+                    .await?
+                    .is_none()
+            {
+                self.catalog.find(&id)?;
+            }
+            return Ok(self.key(&id, grant_type));
+        }
+        if let Some(meant) = self.configured(&id, None).await? {
+            return Ok(meant.key);
+        }
+        if !brings_endpoints {
+            self.catalog.find(&id)?;
+        }
+        let provider = self.provider_of(&id)?;
+        let signs_in = self.catalog.id(&id).is_some()
+            || request.settings.issuer.is_some()
+            || request
+                .settings
+                .endpoints
+                .as_ref()
+                .is_some_and(|endpoints| {
+                    endpoints.contains_key("authorization_endpoint")
+                        || endpoints.contains_key("device_authorization_endpoint")
+                });
+        let grant_type = if signs_in
+            && provider
+                .grant_types()
+                .contains(&GrantType::AuthorizationCode)
+        {
+            GrantType::AuthorizationCode
+        } else {
+            GrantType::ClientCredentials
+        };
+        Ok(self.key(&id, grant_type))
+    }
+
+    async fn configured(&self, id: &str, grant_type: Option<GrantType>) -> Result<Option<Meant>> {
+        let grant_types = match &grant_type {
+            Some(grant_type) => std::slice::from_ref(grant_type),
+            None => &[GrantType::AuthorizationCode, GrantType::ClientCredentials],
+        };
+        let mut found = Vec::new();
+        for grant_type in grant_types {
+            let key = self.key(id, *grant_type);
+            if let Some(row) = self.store.integration(&key).await? {
+                found.push(Meant {
+                    key,
+                    row: Some(row),
+                });
+            }
+        }
+        if found.len() > 1 {
+            return Err(Error::new(
+                ErrorKind::AmbiguousGrant,
+                "ambiguous_grant",
+                format!("{id} is configured for authorization_code and for client_credentials: say which one is meant"),
+            )
+            .of_provider(id)
+            .hint(format!(
+                "{}\n{}",
+                self.command(&format!("status {id} --grant-type authorization_code")),
+                self.command(&format!("status {id} --grant-type client_credentials"))
+            )));
+        }
+        Ok(found.pop())
+    }
+
+    /// Fetches an issuer's metadata: its endpoints, and whether it promises `iss` (RFC 9207).
+    async fn discover(&self, issuer: &str) -> Result<(Endpoints, bool)> {
+        let metadata = oauth::discovery::discover(&self.http(), issuer, &self.clock).await?;
+        Ok((
+            metadata.endpoints,
+            metadata.authorization_response_iss_parameter_supported,
+        ))
+    }
+
+    /// Fetches the metadata that `EVERGRANT_CONFIG` left for the first use, and stores it.
+    async fn discover_now(
+        &self,
+        row: &IntegrationRow,
+        mut integration: Integration,
+    ) -> Result<Integration> {
+        let issuer = integration.configuration.issuer.clone().unwrap_or_default();
+        let (endpoints, issuer_promised) = self.discover(&issuer).await?;
+        integration.configuration.overrides.discovered = endpoints;
+        integration.configuration.issuer_promised = issuer_promised;
+        integration.configuration.discovery_due = false;
+        let revision = row.revision + 1;
+        let sealed = self
+            .seal(
+                Subject::Integration(&row.key),
+                Kind::Integration,
+                "",
+                revision,
+                &integration.configuration,
+            )
+            .await?;
+        if self.store.writable() {
+            let found = IntegrationRow {
+                key: row.key.clone(),
+                revision,
+                sealed,
+            };
+            self.store
+                .put_integration(found, Some(row.revision))
+                .await?;
+            integration.revision = revision;
+        }
+        Ok(integration)
+    }
+
+    fn not_configured(&self, key: &IntegrationKey) -> Error {
+        Error::new(
+            ErrorKind::NotConfigured,
+            "not_configured",
+            format!(
+                "{} ({}) is not configured in workspace {}",
+                key.provider, key.grant_type, self.workspace
+            ),
+        )
+        .of_provider(&key.provider)
+        .hint(self.command(&format!(
+            "configure {} --grant-type {} --client-id CLIENT_ID",
+            key.provider, key.grant_type
+        )))
+    }
+}
+
+/// Lays what `configure` was given over what is stored.
+fn merge(configuration: &mut Configuration, request: &Configure) -> Result<()> {
+    let Configure {
+        client_id,
+        client_secret,
+        settings,
+        ..
+    } = request;
+    if settings
+        .exchange_from
+        .as_deref()
+        .is_some_and(|from| !from.is_empty())
+    {
+        return Err(Error::invalid_parameter(
+            "not_supported",
+            "exchange_from (token exchange, RFC 8693) is not supported yet",
+        ));
+    }
+    if let Some(client_id) = client_id {
+        configuration.client_id = Some(client_id.trim().to_owned()).filter(|id| !id.is_empty());
+    }
+    if let Some(secret) = client_secret {
+        configuration.client_secret =
+            Some(secret.clone()).filter(|secret| !secret.expose().is_empty());
+    }
+    if let Some(scopes) = &settings.scopes {
+        let mut unique = Vec::new();
+        for scope in scopes {
+            if !unique.contains(scope) {
+                unique.push(scope.clone());
+            }
+        }
+        configuration.scopes = unique;
+    }
+    if let Some(redirect_uri) = &settings.redirect_uri {
+        configuration.redirect_uri = Some(redirect_uri.clone()).filter(|uri| !uri.is_empty());
+    }
+    if let Some(issuer) = &settings.issuer {
+        configuration.issuer = Some(issuer.clone()).filter(|issuer| !issuer.is_empty());
+        if issuer.is_empty() {
+            configuration.overrides.discovered = Endpoints::default();
+            configuration.issuer_promised = false;
+        }
+    }
+    let Overrides {
+        parameters,
+        endpoints,
+        client_authentication,
+        api_hosts,
+        authorization_parameters,
+        token_parameters,
+        ..
+    } = &mut configuration.overrides;
+    lay(parameters, settings.parameters.as_ref());
+    lay(
+        authorization_parameters,
+        settings.authorization_parameters.as_ref(),
+    );
+    lay(token_parameters, settings.token_parameters.as_ref());
+    if let Some(given) = &settings.endpoints {
+        *endpoints = lay_endpoints(endpoints, given)?;
+    }
+    if let Some(method) = &settings.client_authentication {
+        *client_authentication = parse_authentication(method)?;
+    }
+    if let Some(hosts) = &settings.api_hosts {
+        api_hosts.clone_from(hosts);
+    }
+    if let Some(separator) = &settings.scope_separator {
+        configuration.overrides.scope_separator =
+            Some(separator.clone()).filter(|text| !text.is_empty());
+    }
+    if settings.pkce.is_some() {
+        configuration.overrides.pkce = settings.pkce;
+    }
+    Ok(())
+}
+
+fn lay(stored: &mut BTreeMap<String, String>, given: Option<&BTreeMap<String, String>>) {
+    match given {
+        Some(given) if given.is_empty() => stored.clear(),
+        Some(given) => stored.extend(given.clone()),
+        None => {}
+    }
+}
+
+fn lay_endpoints(stored: &Endpoints, given: &BTreeMap<String, String>) -> Result<Endpoints> {
+    if given.is_empty() {
+        return Ok(Endpoints::default());
+    }
+    let mut value = serde_json::to_value(stored).unwrap_or_default();
+    for (name, url) in given {
+        value[name] = url.as_str().into();
+    }
+    serde_json::from_value(value).map_err(|_| {
+        let known = [
+            "authorization_endpoint",
+            "token_endpoint",
+            "revocation_endpoint",
+            "introspection_endpoint",
+            "userinfo_endpoint",
+            "device_authorization_endpoint",
+            "registration_endpoint",
+            "pushed_authorization_request_endpoint",
+            "end_session_endpoint",
+            "metadata_url",
+            "issuer",
+        ];
+        let unknown = given.keys().find(|name| !known.contains(&name.as_str())).map_or("", String::as_str);
+        let nearest = nearest(unknown, known.iter().copied()).unwrap_or("token_endpoint");
+        Error::invalid_parameter(
+            "unknown_endpoint",
+            format!("{unknown} is not the name of an endpoint; the nearest is {nearest} (RFC 8414 section 2)"),
+        )
+    })
+}
+
+fn parse_authentication(method: &str) -> Result<Option<ClientAuthentication>> {
+    match method {
+        "" => Ok(None),
+        "client_secret_basic" => Ok(Some(ClientAuthentication::ClientSecretBasic)),
+        "client_secret_post" => Ok(Some(ClientAuthentication::ClientSecretPost)),
+        "none" => Ok(Some(ClientAuthentication::None)),
+        "client_secret_jwt" | "private_key_jwt" => Err(Error::invalid_parameter(
+            "not_supported",
+            format!("{method} (signed client assertions, RFC 7523) is not supported yet"),
+        )),
+        _ => Err(Error::invalid_parameter(
+            "unknown_client_authentication",
+            "client_authentication is client_secret_basic, client_secret_post or none",
+        )),
+    }
+}
+
+pub(crate) fn check_redirect_uri(redirect_uri: &str) -> Result<()> {
+    let invalid = |what: &str| {
+        Error::invalid_parameter("invalid_redirect_uri", format!("The redirect URI {what}"))
+    };
+    let url = url::Url::parse(redirect_uri).map_err(|_| invalid("is not an absolute URL"))?;
+    if url.fragment().is_some() {
+        return Err(invalid("may have no fragment (RFC 6749 section 3.1.2)"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(invalid("may have no user name in it"));
+    }
+    let loopback = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
+    if url.scheme() == "http" && !loopback {
+        return Err(invalid(
+            "must be https, or http on 127.0.0.1, [::1] or localhost (RFC 8252 section 7.3)",
+        ));
+    }
+    Ok(())
+}
+
+/// The name of `known` nearest to `word`, if it is near at all.
+pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|name| (strsim::jaro_winkler(word, name), name))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .map(|(_, name)| name)
+}

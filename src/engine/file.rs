@@ -1,0 +1,230 @@
+//! `evergrant.yaml`: integrations and imported connections as a file that can be committed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::engine::Engine;
+use crate::engine::config::{Configure, Settings};
+use crate::error::{Error, Result};
+use crate::model::{ConnectionKey, GrantType, Report};
+use crate::secret::Secret;
+use crate::store::StoredState;
+use crate::vault::source::KEY_VARIABLES;
+
+/// How a variable of the environment is read; given by whoever owns the process.
+pub type Lookup = dyn Fn(&str) -> Option<Secret> + Send + Sync;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    integrations: Vec<IntegrationEntry>,
+    #[serde(default)]
+    connections: Vec<ConnectionEntry>,
+    /// Ordinary secrets and variables of action templates: not ours to apply.
+    #[serde(default)]
+    #[allow(dead_code)]
+    secrets: Option<serde::de::IgnoredAny>,
+    #[serde(default)]
+    #[allow(dead_code)]
+    variables: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Debug, Deserialize)]
+struct IntegrationEntry {
+    provider: String,
+    #[serde(default)]
+    grant_type: Option<GrantType>,
+    #[serde(default)]
+    client_id: Option<String>,
+    #[serde(default)]
+    client_secret: Option<Reference>,
+    #[serde(flatten)]
+    settings: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConnectionEntry {
+    provider: String,
+    #[serde(default)]
+    grant_type: Option<GrantType>,
+    #[serde(default)]
+    connection: Option<String>,
+    refresh_token: Reference,
+    #[serde(default)]
+    scopes: Vec<String>,
+}
+
+/// Where a secret is: never the secret itself.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Reference {
+    Env(String),
+    File(PathBuf),
+    Command(Vec<String>),
+}
+
+impl Engine {
+    /// Makes this workspace as the file says; what the file doesn't name is left alone, and so is a connection that
+    /// exists, whose refresh token has moved on since.
+    ///
+    /// With `check` nothing changes, and the report is not `ok` when something differs.
+    ///
+    /// # Errors
+    /// `InvalidParameter` naming the file, line and field; errors of `configure` and `import_refresh_token`.
+    pub async fn apply(
+        self: &Arc<Self>,
+        path: &Path,
+        check: bool,
+        lookup: &Lookup,
+    ) -> Result<Report> {
+        let file = read(path)?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let mut report = Report::begin();
+        for entry in file.integrations {
+            let settings: Settings = serde_json::from_value(serde_json::Value::Object(
+                entry.settings,
+            ))
+            .map_err(|error| invalid(path, &format!("integration {}: {error}", entry.provider)))?;
+            let client_secret = match &entry.client_secret {
+                Some(reference) => {
+                    Some(resolve(reference, folder, lookup, &entry.provider)?.into())
+                }
+                None => None,
+            };
+            let request = Configure {
+                provider: entry.provider.clone(),
+                grant_type: entry.grant_type,
+                client_id: entry.client_id,
+                client_secret,
+                settings,
+            };
+            let outcome = self.configure_or_compare(request, check).await?;
+            report.step(
+                format!("integration {}", entry.provider),
+                !(check && outcome.differs),
+                outcome.words,
+            );
+        }
+        for entry in file.connections {
+            let name = entry.connection.unwrap_or_else(|| "default".to_owned());
+            let what = format!("connection {}/{name}", entry.provider);
+            let grant_type = entry.grant_type.unwrap_or(GrantType::AuthorizationCode);
+            let key = ConnectionKey {
+                integration: self.key(&self.canonical(&entry.provider), grant_type),
+                connection: name.as_str().into(),
+            };
+            let state = self
+                .store
+                .load(&key, "")
+                .await?
+                .connection
+                .map(|row| row.state);
+            if matches!(
+                state,
+                Some(StoredState::Connected | StoredState::ReauthorizationRequired)
+            ) {
+                report.step(what, true, "exists, left alone");
+            } else if check {
+                report.step(what, false, "would be imported");
+            } else {
+                let refresh_token =
+                    resolve(&entry.refresh_token, folder, lookup, &entry.provider)?.into();
+                self.import_refresh_token(
+                    &entry.provider,
+                    refresh_token,
+                    Some(grant_type),
+                    &name,
+                    &entry.scopes,
+                )
+                .await?;
+                report.step(what, true, "imported");
+            }
+        }
+        if check && !report.ok {
+            report.reason = Some("The workspace differs from the file".to_owned());
+            report.hint = Some(self.command(&format!(
+                "apply {}",
+                crate::engine::quote(&path.to_string_lossy())
+            )));
+        }
+        Ok(report)
+    }
+}
+
+fn read(path: &Path) -> Result<File> {
+    const LIMIT: u64 = 1 << 20;
+    let text = match std::fs::metadata(path) {
+        Ok(metadata) if metadata.len() > LIMIT => {
+            return Err(invalid(path, "it is larger than 1 MiB"));
+        }
+        Ok(_) => {
+            std::fs::read_to_string(path).map_err(|error| invalid(path, &error.to_string()))?
+        }
+        Err(error) => return Err(invalid(path, &error.to_string())),
+    };
+    // Without the snippet: a file that wrongly holds a secret must not be quoted.
+    let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
+    serde_saphyr::from_str_with_options(&text, options)
+        .map_err(|error| invalid(path, &error.to_string()))
+}
+
+fn resolve(
+    reference: &Reference,
+    folder: &Path,
+    lookup: &Lookup,
+    provider: &str,
+) -> Result<Secret> {
+    let missing =
+        |what: String| Error::invalid_parameter("secret_not_found", what).of_provider(provider);
+    match reference {
+        Reference::Env(name) => lookup(name).ok_or_else(|| {
+            missing(format!("The environment variable {name} is not set"))
+                .hint(format!("export {name}=..."))
+        }),
+        Reference::File(path) => {
+            let path = folder.join(path);
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| missing(format!("{} can't be read: {error}", path.display())))?;
+            Ok(Secret::from(text.trim_end_matches(['\r', '\n'])))
+        }
+        Reference::Command(words) => {
+            let (program, arguments) = words
+                .split_first()
+                .ok_or_else(|| missing("An empty command".to_owned()))?;
+            let mut command = Command::new(program);
+            command
+                .args(arguments)
+                .stdin(Stdio::null())
+                .stderr(Stdio::inherit())
+                .current_dir(folder);
+            for variable in KEY_VARIABLES {
+                command.env_remove(variable);
+            }
+            let output = command
+                .output()
+                .map_err(|error| missing(format!("The command {program} can't be run: {error}")))?;
+            let printed = crate::secret::SecretBytes::from(output.stdout);
+            if !output.status.success() {
+                return Err(missing(format!(
+                    "The command {program} failed ({})",
+                    output.status
+                )));
+            }
+            let text = std::str::from_utf8(printed.expose()).map_err(|_| {
+                missing(format!(
+                    "The command {program} printed something that is no text"
+                ))
+            })?;
+            Ok(Secret::from(text.trim_end_matches(['\r', '\n'])))
+        }
+    }
+}
+
+fn invalid(path: &Path, what: &str) -> Error {
+    Error::invalid_parameter("invalid_file", format!("{}: {what}", path.display()))
+}

@@ -1,0 +1,200 @@
+//! Arriving: a grant that a person or a file brought becomes a connection.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::engine::Engine;
+use crate::engine::config::Integration;
+use crate::engine::freshness::StoredToken;
+use crate::engine::open::check_name;
+use crate::engine::refresh::stored_token;
+use crate::error::{Error, Result};
+use crate::model::{Account, ConnectionKey, Grant, GrantType, Status};
+use crate::oauth::response::Issued;
+use crate::provider::{Spec, scope};
+use crate::secret::RefreshToken;
+use crate::store::{Commit, Committed, StoredState, TokenRow};
+use crate::vault::{Kind, Subject};
+
+impl Engine {
+    /// Stores what a sign-in brought, over whatever is there: a person's consent counts more than a running refresh.
+    ///
+    /// A sign-in without a refresh token keeps the old one only for the same account and client.
+    pub(crate) async fn keep_grant(
+        &self,
+        key: &ConnectionKey,
+        integration: &Integration,
+        spec: &Spec,
+        issued: Issued,
+        requested: &[String],
+        account: Account,
+    ) -> Result<()> {
+        let granted = issued
+            .granted_scopes
+            .clone()
+            .unwrap_or_else(|| requested.to_vec());
+        let mut token = issued.token;
+        token.revision = integration.revision;
+        token.scopes.clone_from(&granted);
+        let grant = Grant {
+            refresh_token: issued.refresh_token,
+            predecessor: None,
+            refresh_expires_at: issued.refresh_expires_at,
+            requested_scopes: requested.to_vec(),
+            granted_scopes: granted,
+            account,
+            subject: issued
+                .id_token
+                .as_ref()
+                .map(|claims| claims.subject.clone()),
+            client_id: integration.client_id().to_owned(),
+            issuer: spec.endpoints.issuer.clone(),
+            token_endpoint: spec.endpoints.token_endpoint.clone().unwrap_or_default(),
+            kept: issued.kept,
+            granted_at: self.clock.wall(),
+            refusal: None,
+        };
+        if grant.refresh_token.is_none() && token.expires_at.is_some() && spec.refresh.is_some() {
+            tracing::warn!(provider = %key.integration.provider,
+                "no refresh token came: the connection ends with its access token");
+        }
+        self.commit_grant(key, grant, Some((token, spec)), "connected")
+            .await
+    }
+
+    /// Takes over a refresh token that was issued elsewhere to the same client.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for a grant type without refresh tokens, a token with control characters, and one that another
+    /// connection holds; `NotConfigured`.
+    pub async fn import_refresh_token(
+        self: &Arc<Self>,
+        provider: &str,
+        refresh_token: RefreshToken,
+        grant_type: Option<GrantType>,
+        connection: &str,
+        scopes: &[String],
+    ) -> Result<Status> {
+        check_name(connection, "connection")?;
+        self.require_writable("import-refresh-token")?;
+        let grant_type = grant_type.unwrap_or(GrantType::AuthorizationCode);
+        let integration = self.integration(provider, Some(grant_type)).await?;
+        let key = ConnectionKey {
+            integration: integration.key.clone(),
+            connection: connection.into(),
+        };
+        let spec = integration.spec()?;
+        if grant_type != GrantType::AuthorizationCode || spec.refresh.is_none() {
+            return Err(Error::invalid_parameter(
+                "no_refresh_tokens",
+                format!("{} gives no refresh tokens for {grant_type}", spec.name),
+            )
+            .of_provider(&key.integration.provider));
+        }
+        let text = refresh_token.expose();
+        if text.is_empty() || text.chars().any(|c| !(' '..='~').contains(&c)) {
+            return Err(Error::invalid_parameter(
+                "invalid_refresh_token",
+                "A refresh token is one line of printable ASCII text (RFC 6749 appendix A.17)",
+            )
+            .of_provider(&key.integration.provider));
+        }
+        for scope in scopes {
+            scope::validate(&spec.scopes, &key.integration.provider, scope)?;
+        }
+        let fingerprint = self.fingerprint(&refresh_token).await?;
+        if let Some(holder) = self.store.holder(&self.workspace, &fingerprint).await?
+            && holder != key
+        {
+            return Err(Error::invalid_parameter(
+                "refresh_token_held",
+                format!(
+                    "The connection {} of {} holds this refresh token already: two that refresh it would end each other",
+                    holder.connection, holder.integration.provider
+                ),
+            )
+            .of_provider(&key.integration.provider)
+            .hint(self.command(&format!("status {}", holder.integration.provider))));
+        }
+        let requested = self.requested_scopes(&integration, &spec, scopes);
+        let grant = Grant {
+            refresh_token: Some(refresh_token),
+            predecessor: None,
+            refresh_expires_at: None,
+            requested_scopes: requested.clone(),
+            granted_scopes: requested,
+            account: Account::default(),
+            subject: None,
+            client_id: integration.client_id().to_owned(),
+            issuer: spec.endpoints.issuer.clone(),
+            token_endpoint: spec.endpoints.token_endpoint.clone().unwrap_or_default(),
+            kept: BTreeMap::new(),
+            granted_at: self.clock.wall(),
+            refusal: None,
+        };
+        self.commit_grant(&key, grant, None, "imported").await?;
+        self.status(&key.integration.provider, Some(grant_type), connection)
+            .await
+    }
+
+    async fn commit_grant(
+        &self,
+        key: &ConnectionKey,
+        mut grant: Grant,
+        token: Option<(crate::model::Token, &Spec)>,
+        what: &'static str,
+    ) -> Result<()> {
+        let brought = grant.refresh_token.clone();
+        loop {
+            let loaded = self.store.load(key, "").await?;
+            grant.refresh_token.clone_from(&brought);
+            if brought.is_none()
+                && let Ok(Some(old)) = self.open_grant(key, &loaded).await
+                && old.refusal.is_none()
+                && old.client_id == grant.client_id
+                && old.account.id.is_some()
+                && old.account.id == grant.account.id
+            {
+                grant.refresh_token = old.refresh_token;
+            }
+            let stored: Option<StoredToken> = token
+                .as_ref()
+                .map(|(token, spec)| stored_token(token.clone(), &grant, spec));
+            let generation = self.next_generation(loaded.generation());
+            let subject = Subject::Connection(key);
+            let token_row = match &stored {
+                Some(stored) => Some(TokenRow {
+                    resource: String::new(),
+                    sealed: self
+                        .seal(subject, Kind::Token, "", generation, stored)
+                        .await?,
+                }),
+                None => None,
+            };
+            let fingerprint = match &grant.refresh_token {
+                Some(refresh_token) => Some(self.fingerprint(refresh_token).await?),
+                None => None,
+            };
+            let commit = Commit {
+                state: StoredState::Connected,
+                grant: Some(
+                    self.seal(subject, Kind::Grant, "", generation, &grant)
+                        .await?,
+                ),
+                fingerprint,
+                token: token_row,
+                drop_tokens: true,
+                expires_at: stored.as_ref().and_then(|stored| stored.token.expires_at),
+                refreshed_at: stored.as_ref().map(|stored| stored.token.obtained_at),
+                forget_attempt: true,
+                durable: true,
+                ..self.commit_of(key, loaded.generation(), generation, what, "")
+            };
+            if self.store.commit(commit).await? == Committed::Done {
+                self.cache.drop_connection(key);
+                tracing::info!(provider = %key.integration.provider, connection = %key.connection, what);
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The data keys of a workspace: unwrapped at the first need, made at the first write.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::secret::{RefreshToken, SecretBytes};
+use crate::store::{KeyRow, NewKey, Sealed, Store};
+use crate::vault::keys::{DataKey, MasterKey, fingerprint};
+use crate::vault::source::KeySource;
+use crate::vault::{self, Context, Kind, Subject};
+
+/// The keys of one workspace.
+#[derive(Debug)]
+pub struct Keys {
+    source: KeySource,
+    master: Mutex<Option<Arc<MasterKey>>>,
+    data: Mutex<HashMap<i64, Arc<DataKey>>>,
+}
+
+impl Keys {
+    /// Reads the key that `source` names, so that one that is malformed or that others can read is told before the
+    /// store is opened. None is made yet.
+    pub fn read(source: KeySource) -> Result<Self> {
+        let master = source.read()?.map(Arc::new);
+        Ok(Self {
+            source,
+            master: Mutex::new(master),
+            data: Mutex::default(),
+        })
+    }
+
+    /// Holds the key against the store: another store's key is told before any record is opened, and a store that holds
+    /// records without a key at once.
+    pub async fn check(&self, store: &dyn Store) -> Result<()> {
+        if let Some(wanted) = store.master_key_id().await? {
+            self.master(store)
+                .await?
+                .must_be(&wanted, &store.location())?;
+        }
+        Ok(())
+    }
+
+    /// The id of the key that was read.
+    pub fn master_id(&self) -> Option<String> {
+        self.master
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map(|master| master.id())
+    }
+
+    /// Seals a record under the newest data key of the workspace, which is made if there is none.
+    #[allow(clippy::too_many_arguments)]
+    pub async fn seal(
+        &self,
+        store: &dyn Store,
+        clock: &Clock,
+        subject: Subject<'_>,
+        kind: Kind,
+        resource: &str,
+        generation: u64,
+        plaintext: &SecretBytes,
+    ) -> Result<Sealed> {
+        let key = self.newest(store, clock, subject.workspace()).await?;
+        let context = Context {
+            subject,
+            kind,
+            resource,
+            generation,
+        };
+        let blob = vault::seal(&key, &context, plaintext.expose())?;
+        Ok(Sealed {
+            key_id: key.id(),
+            generation,
+            blob,
+        })
+    }
+
+    /// Opens a record.
+    pub async fn open(
+        &self,
+        store: &dyn Store,
+        subject: Subject<'_>,
+        kind: Kind,
+        resource: &str,
+        sealed: &Sealed,
+    ) -> Result<SecretBytes> {
+        let key = self
+            .by_id(store, subject.workspace(), sealed.key_id)
+            .await?;
+        vault::open(
+            &key,
+            &Context {
+                subject,
+                kind,
+                resource,
+                generation: sealed.generation,
+            },
+            &sealed.blob,
+        )
+    }
+
+    /// A keyed hash of a refresh token.
+    pub async fn fingerprint(
+        &self,
+        store: &dyn Store,
+        clock: &Clock,
+        workspace: &str,
+        refresh_token: &RefreshToken,
+    ) -> Result<Vec<u8>> {
+        Ok(fingerprint(
+            &*self.newest(store, clock, workspace).await?,
+            refresh_token,
+        ))
+    }
+
+    async fn newest(
+        &self,
+        store: &dyn Store,
+        clock: &Clock,
+        workspace: &str,
+    ) -> Result<Arc<DataKey>> {
+        let rows = store.keys(workspace).await?;
+        let row = match rows.into_iter().max_by_key(|row| row.key_id) {
+            Some(row) => row,
+            None => {
+                let master = self.master(store).await?;
+                let new = NewKey {
+                    workspace: workspace.to_owned(),
+                    master_key_id: master.id(),
+                    wrapped: master.new_data_key(workspace)?,
+                    at: clock.wall(),
+                };
+                store.add_key(new).await?
+            }
+        };
+        self.unwrap(store, row).await
+    }
+
+    async fn by_id(&self, store: &dyn Store, workspace: &str, key_id: i64) -> Result<Arc<DataKey>> {
+        if let Some(key) = self.known(key_id) {
+            return Ok(key);
+        }
+        let rows = store.keys(workspace).await?;
+        let row = rows.into_iter().find(|row| row.key_id == key_id).ok_or_else(|| {
+            Error::store(
+                "data_key_missing",
+                format!("{} lacks the data key {key_id} that a record of workspace {workspace} is sealed under", store.location()),
+            )
+        })?;
+        self.unwrap(store, row).await
+    }
+
+    async fn unwrap(&self, store: &dyn Store, row: KeyRow) -> Result<Arc<DataKey>> {
+        if let Some(key) = self.known(row.key_id) {
+            return Ok(key);
+        }
+        let master = self.master(store).await?;
+        master.must_be(&row.master_key_id, &store.location())?;
+        let key = Arc::new(master.unwrap(&row.workspace, row.key_id, &row.wrapped)?);
+        self.data
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(row.key_id, Arc::clone(&key));
+        Ok(key)
+    }
+
+    /// The master key, held against the store that wants one before any record is opened.
+    async fn master(&self, store: &dyn Store) -> Result<Arc<MasterKey>> {
+        if let Some(master) = &*self.master.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Ok(Arc::clone(master));
+        }
+        let wanted = store.master_key_id().await?;
+        let settled =
+            self.source
+                .settle(self.source.read()?, &store.location(), wanted.as_deref())?;
+        let mut master = self.master.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(master.get_or_insert(Arc::new(settled))))
+    }
+
+    fn known(&self, key_id: i64) -> Option<Arc<DataKey>> {
+        self.data
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key_id)
+            .cloned()
+    }
+}

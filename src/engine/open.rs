@@ -1,0 +1,173 @@
+//! Opening: from a name, a store and a key to an engine; equal ones share one engine in a process.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::clock::Clock;
+use crate::engine::cache::Cache;
+use crate::engine::flight::Flights;
+use crate::engine::keys::Keys;
+use crate::engine::{Engine, quote};
+use crate::error::{Error, Result};
+use crate::http::{self, Network};
+use crate::provider::catalog::Catalog;
+use crate::store::Store;
+use crate::store::memory::MemoryStore;
+use crate::store::sqlite::SqliteStore;
+use crate::vault::source::{ExplicitKey, KeySource};
+
+/// A store that ends with its process; each is its own.
+const MEMORY: &str = "memory:";
+
+static ENGINES: Mutex<Vec<Weak<Engine>>> = Mutex::new(Vec::new());
+
+/// What the environment says. Whoever owns the process reads it; nothing below does.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// `EVERGRANT_HOME`, or the data folder of this system with `evergrant` in it.
+    pub home: Option<PathBuf>,
+    /// `EVERGRANT_STORE`.
+    pub store: Option<String>,
+    /// `EVERGRANT_WORKSPACE`.
+    pub workspace: Option<String>,
+    /// The key's variables.
+    pub key: crate::vault::source::Environment,
+    /// The folder of configuration, where the generated key is.
+    pub config_home: Option<PathBuf>,
+    /// `EVERGRANT_PROVIDERS`: folders with provider files.
+    pub providers: Vec<PathBuf>,
+    /// `EVERGRANT_CA_FILE`, else `SSL_CERT_FILE`.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// What a caller names of a workspace.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// The workspace's name.
+    pub workspace: Option<String>,
+    /// A path of the SQLite file, or `memory:`.
+    pub store: Option<String>,
+    /// The master key.
+    pub key: Option<ExplicitKey>,
+    /// Which servers may be talked to.
+    pub network: Network,
+    /// The clock, in tests.
+    pub clock: Clock,
+}
+
+/// Opens a workspace. A store that does not exist is made at the first write.
+///
+/// # Errors
+/// `WrongKey` for a malformed or readable key or another store's, `VaultLocked` when a store holds records and no key is
+/// found, `StoreError` for a file that is no store, `InvalidParameter` for a workspace name or store that can't be one.
+pub async fn open(choice: Choice, environment: &Environment) -> Result<Arc<Engine>> {
+    let named = choice
+        .workspace
+        .as_deref()
+        .or(environment.workspace.as_deref());
+    let workspace = named.unwrap_or("default").to_owned();
+    check_name(&workspace, "workspace")?;
+    let chosen = choice.store.as_deref().or(environment.store.as_deref());
+    let source = KeySource {
+        explicit: choice.key,
+        environment: environment.key.clone(),
+        config_home: environment.config_home.clone(),
+    };
+    let keys = Keys::read(source)?;
+    let store = open_store(chosen, environment)?;
+    let mut options = String::new();
+    if let Some(chosen) = &choice.store
+        && choice.store != environment.store
+    {
+        options.push_str(&format!(" --store {}", quote(chosen)));
+    }
+    if workspace != environment.workspace.as_deref().unwrap_or("default") {
+        options.push_str(&format!(" --workspace {}", quote(&workspace)));
+    }
+    let http_options = http::Options {
+        network: choice.network,
+        ca_file: environment.ca_file.clone(),
+    };
+    if let Some(engine) = shared(&store, &workspace, &keys, &choice.clock, &http_options) {
+        return Ok(engine);
+    }
+    keys.check(&*store).await?;
+    let engine = Arc::new(Engine {
+        workspace: workspace.into(),
+        store,
+        keys,
+        cache: Cache::new(choice.clock.clone()),
+        clock: choice.clock,
+        catalog: Catalog::with_folders(&environment.providers)?,
+        flights: Flights::default(),
+        left_behind: super::refresh::LeftBehind::default(),
+        http: Mutex::default(),
+        http_options,
+        command_options: options,
+    });
+    ENGINES
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(Arc::downgrade(&engine));
+    if engine.store.writable() {
+        engine.replay_orphans(None).await?;
+    }
+    Ok(engine)
+}
+
+/// The engine that already serves this workspace of this store with this key and these options.
+fn shared(
+    store: &Arc<dyn Store>,
+    workspace: &str,
+    keys: &Keys,
+    clock: &Clock,
+    options: &http::Options,
+) -> Option<Arc<Engine>> {
+    let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
+    engines.retain(|engine| engine.strong_count() > 0);
+    engines.iter().filter_map(Weak::upgrade).find(|engine| {
+        store.location() != MEMORY
+            && engine.store.location() == store.location()
+            && &*engine.workspace == workspace
+            && engine.keys.master_id() == keys.master_id()
+            && engine.clock.same(clock)
+            && engine.http_options == *options
+    })
+}
+
+fn open_store(chosen: Option<&str>, environment: &Environment) -> Result<Arc<dyn Store>> {
+    match chosen {
+        Some(MEMORY) => Ok(Arc::new(MemoryStore::new())),
+        Some(url) if url.starts_with("postgresql://") || url.starts_with("postgres://") => {
+            Err(Error::invalid_parameter(
+                "not_supported",
+                "A PostgreSQL store is not supported yet: name a file",
+            )
+            .hint("export EVERGRANT_STORE=~/.local/share/evergrant/store.db"))
+        }
+        Some("") => Err(Error::invalid_parameter(
+            "invalid_store",
+            "The store is named by an empty text",
+        )),
+        Some(path) => Ok(Arc::new(SqliteStore::open(Path::new(path))?)),
+        None => match &environment.home {
+            Some(home) => Ok(Arc::new(SqliteStore::open(&home.join("store.db"))?)),
+            None => Err(Error::store(
+                "store_has_no_place",
+                "There is no home folder to keep a store in",
+            )
+            .hint("export EVERGRANT_STORE=/a/folder/store.db")),
+        },
+    }
+}
+
+/// A name of a workspace or connection: UTF-8 up to 255 bytes without control characters.
+pub(crate) fn check_name(name: &str, what: &str) -> Result<()> {
+    if name.is_empty() || name.len() > 255 || name.chars().any(char::is_control) {
+        return Err(Error::invalid_parameter(
+            "invalid_name",
+            format!("A {what} is named by 1 to 255 bytes of text without control characters"),
+        ));
+    }
+    Ok(())
+}

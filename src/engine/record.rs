@@ -1,0 +1,403 @@
+//! What is inside sealed records: the one place where secrets become bytes, on their way into the vault and back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::clock::Timestamp;
+use crate::engine::freshness::StoredToken;
+use crate::error::{Error, Result};
+use crate::model::{Account, Grant, Refusal, Token};
+use crate::provider::Overrides;
+use crate::secret::{PkceVerifier, Secret, SecretBytes};
+
+/// The configuration of an integration, as it is sealed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Configuration {
+    /// The client id (RFC 6749 section 2.2).
+    pub client_id: Option<String>,
+    /// The client secret.
+    pub client_secret: Option<crate::secret::ClientSecret>,
+    /// Additional scopes.
+    pub scopes: Vec<String>,
+    /// The redirect URI, when it is not the loopback default.
+    pub redirect_uri: Option<String>,
+    /// The issuer or MCP server the user named.
+    pub issuer: Option<String>,
+    /// Whether the issuer's metadata is still to be fetched, at the first use.
+    pub discovery_due: bool,
+    /// Whether the server promised `iss` in its callbacks (RFC 9207 section 3).
+    pub issuer_promised: bool,
+    /// What the user changed in the provider file's word.
+    pub overrides: Overrides,
+}
+
+/// A pending sign-in, as it is sealed.
+#[derive(Debug)]
+pub struct Pending {
+    /// The PKCE verifier, where PKCE is used.
+    pub verifier: Option<PkceVerifier>,
+    /// The nonce that the ID token must repeat.
+    pub nonce: Option<Secret>,
+    /// The redirect URI that was sent.
+    pub redirect_uri: String,
+    /// The browser session that began it.
+    pub session: Option<Secret>,
+    /// The scopes asked for.
+    pub scopes: Vec<String>,
+    /// Client and token endpoint that it was begun for; a changed configuration makes it void.
+    pub client_id: String,
+    /// See `client_id`.
+    pub token_endpoint: String,
+}
+
+/// The reply of a refresh, as it is spilled: the grant and the token it brought.
+#[derive(Clone, Debug)]
+pub struct Spill {
+    /// The grant after the reply.
+    pub grant: Grant,
+    /// The token, unless it was unusable.
+    pub token: Option<StoredToken>,
+}
+
+/// A failed attempt in words.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Note {
+    /// What happened, in one sentence.
+    pub reason: String,
+    /// The OAuth error code, if the server named one.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// The server's own words, cleaned and masked.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// The revision of the integration that was used: a later one may try at once.
+    pub revision: u64,
+}
+
+/// Becomes the plaintext of a record, and is made from one.
+pub trait Record: Sized {
+    /// The plaintext, wiped when dropped.
+    fn to_plaintext(&self) -> SecretBytes;
+
+    /// The record of that plaintext. One that a later version wrote with unknown fields is read without them.
+    fn from_plaintext(plaintext: &SecretBytes) -> Result<Self>;
+}
+
+impl Record for Grant {
+    fn to_plaintext(&self) -> SecretBytes {
+        plaintext(&GrantText::from(self))
+    }
+
+    fn from_plaintext(plaintext: &SecretBytes) -> Result<Self> {
+        Ok(parse::<GrantText>(plaintext)?.into())
+    }
+}
+
+impl Record for StoredToken {
+    fn to_plaintext(&self) -> SecretBytes {
+        plaintext(&TokenText::from(self))
+    }
+
+    fn from_plaintext(plaintext: &SecretBytes) -> Result<Self> {
+        Ok(parse::<TokenText>(plaintext)?.into())
+    }
+}
+
+impl Record for Spill {
+    fn to_plaintext(&self) -> SecretBytes {
+        plaintext(&SpillText {
+            grant: GrantText::from(&self.grant),
+            token: self.token.as_ref().map(TokenText::from),
+        })
+    }
+
+    fn from_plaintext(plaintext: &SecretBytes) -> Result<Self> {
+        let text = parse::<SpillText>(plaintext)?;
+        Ok(Self {
+            grant: text.grant.into(),
+            token: text.token.map(Into::into),
+        })
+    }
+}
+
+impl Record for Configuration {
+    fn to_plaintext(&self) -> SecretBytes {
+        plaintext(&ConfigurationText {
+            client_id: self.client_id.clone(),
+            client_secret: self
+                .client_secret
+                .as_ref()
+                .map(|secret| Plain(secret.expose().to_owned())),
+            scopes: self.scopes.clone(),
+            redirect_uri: self.redirect_uri.clone(),
+            issuer: self.issuer.clone(),
+            discovery_due: self.discovery_due,
+            issuer_promised: self.issuer_promised,
+            overrides: self.overrides.clone(),
+        })
+    }
+
+    fn from_plaintext(plaintext: &SecretBytes) -> Result<Self> {
+        let text = parse::<ConfigurationText>(plaintext)?;
+        Ok(Self {
+            client_id: text.client_id,
+            client_secret: text.client_secret.map(|secret| secret.take().into()),
+            scopes: text.scopes,
+            redirect_uri: text.redirect_uri,
+            issuer: text.issuer,
+            discovery_due: text.discovery_due,
+            issuer_promised: text.issuer_promised,
+            overrides: text.overrides,
+        })
+    }
+}
+
+impl Record for Pending {
+    fn to_plaintext(&self) -> SecretBytes {
+        plaintext(&PendingText {
+            verifier: self
+                .verifier
+                .as_ref()
+                .map(|verifier| Plain(verifier.expose().to_owned())),
+            nonce: self
+                .nonce
+                .as_ref()
+                .map(|nonce| Plain(nonce.expose().to_owned())),
+            redirect_uri: self.redirect_uri.clone(),
+            session: self
+                .session
+                .as_ref()
+                .map(|session| Plain(session.expose().to_owned())),
+            scopes: self.scopes.clone(),
+            client_id: self.client_id.clone(),
+            token_endpoint: self.token_endpoint.clone(),
+        })
+    }
+
+    fn from_plaintext(plaintext: &SecretBytes) -> Result<Self> {
+        let text = parse::<PendingText>(plaintext)?;
+        Ok(Self {
+            verifier: text.verifier.map(|verifier| verifier.take().into()),
+            nonce: text.nonce.map(|nonce| nonce.take().into()),
+            redirect_uri: text.redirect_uri,
+            session: text.session.map(|session| session.take().into()),
+            scopes: text.scopes,
+            client_id: text.client_id,
+            token_endpoint: text.token_endpoint,
+        })
+    }
+}
+
+impl Record for Note {
+    fn to_plaintext(&self) -> SecretBytes {
+        plaintext(self)
+    }
+
+    fn from_plaintext(plaintext: &SecretBytes) -> Result<Self> {
+        parse(plaintext)
+    }
+}
+
+/// Plain text inside a record, wiped when dropped.
+#[derive(Deserialize, Serialize, Zeroize, ZeroizeOnDrop)]
+#[serde(transparent)]
+struct Plain(String);
+
+impl Plain {
+    fn take(mut self) -> String {
+        std::mem::take(&mut self.0)
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+struct GrantText {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<Plain>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    predecessor: Option<(Plain, i64)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refresh_expires_at: Option<i64>,
+    requested_scopes: Vec<String>,
+    granted_scopes: Vec<String>,
+    #[serde(default)]
+    account: Account,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    client_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    issuer: Option<String>,
+    token_endpoint: String,
+    #[serde(default)]
+    kept: BTreeMap<String, String>,
+    granted_at: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refusal: Option<Refusal>,
+}
+
+impl From<&Grant> for GrantText {
+    fn from(grant: &Grant) -> Self {
+        Self {
+            refresh_token: grant
+                .refresh_token
+                .as_ref()
+                .map(|token| Plain(token.expose().to_owned())),
+            predecessor: grant
+                .predecessor
+                .as_ref()
+                .map(|(token, until)| (Plain(token.expose().to_owned()), until.millis())),
+            refresh_expires_at: grant.refresh_expires_at.map(Timestamp::millis),
+            requested_scopes: grant.requested_scopes.clone(),
+            granted_scopes: grant.granted_scopes.clone(),
+            account: grant.account.clone(),
+            subject: grant.subject.clone(),
+            client_id: grant.client_id.clone(),
+            issuer: grant.issuer.clone(),
+            token_endpoint: grant.token_endpoint.clone(),
+            kept: grant.kept.clone(),
+            granted_at: grant.granted_at.millis(),
+            refusal: grant.refusal.clone(),
+        }
+    }
+}
+
+impl From<GrantText> for Grant {
+    fn from(text: GrantText) -> Self {
+        Self {
+            refresh_token: text.refresh_token.map(|token| token.take().into()),
+            predecessor: text
+                .predecessor
+                .map(|(token, until)| (token.take().into(), Timestamp::from_millis(until))),
+            refresh_expires_at: text.refresh_expires_at.map(Timestamp::from_millis),
+            requested_scopes: text.requested_scopes,
+            granted_scopes: text.granted_scopes,
+            account: text.account,
+            subject: text.subject,
+            client_id: text.client_id,
+            issuer: text.issuer,
+            token_endpoint: text.token_endpoint,
+            kept: text.kept,
+            granted_at: Timestamp::from_millis(text.granted_at),
+            refusal: text.refusal,
+        }
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+struct TokenText {
+    value: Plain,
+    #[serde(default)]
+    resource: String,
+    scopes: Vec<String>,
+    obtained_at: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_at: Option<i64>,
+    token_type: String,
+    revision: u64,
+    #[serde(default)]
+    extra: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    assumed_until: Option<i64>,
+    margin_cap: u64,
+}
+
+impl From<&StoredToken> for TokenText {
+    fn from(stored: &StoredToken) -> Self {
+        let token = &stored.token;
+        Self {
+            value: Plain(token.value.expose().to_owned()),
+            resource: token.resource.clone(),
+            scopes: token.scopes.clone(),
+            obtained_at: token.obtained_at.millis(),
+            expires_at: token.expires_at.map(Timestamp::millis),
+            token_type: token.token_type.clone(),
+            revision: token.revision,
+            extra: token.extra.clone(),
+            assumed_until: stored.assumed_until.map(Timestamp::millis),
+            margin_cap: u64::try_from(stored.margin_cap.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl From<TokenText> for StoredToken {
+    fn from(text: TokenText) -> Self {
+        Self {
+            token: Token {
+                value: text.value.take().into(),
+                resource: text.resource,
+                scopes: text.scopes,
+                obtained_at: Timestamp::from_millis(text.obtained_at),
+                expires_at: text.expires_at.map(Timestamp::from_millis),
+                token_type: text.token_type,
+                revision: text.revision,
+                extra: text.extra,
+            },
+            assumed_until: text.assumed_until.map(Timestamp::from_millis),
+            margin_cap: Duration::from_millis(text.margin_cap),
+        }
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+struct SpillText {
+    grant: GrantText,
+    #[serde(default)]
+    token: Option<TokenText>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct ConfigurationText {
+    #[serde(default)]
+    client_id: Option<String>,
+    #[serde(default)]
+    client_secret: Option<Plain>,
+    #[serde(default)]
+    scopes: Vec<String>,
+    #[serde(default)]
+    redirect_uri: Option<String>,
+    #[serde(default)]
+    issuer: Option<String>,
+    #[serde(default)]
+    discovery_due: bool,
+    #[serde(default)]
+    issuer_promised: bool,
+    #[serde(default)]
+    overrides: Overrides,
+}
+
+#[derive(Deserialize, Serialize)]
+struct PendingText {
+    #[serde(default)]
+    verifier: Option<Plain>,
+    #[serde(default)]
+    nonce: Option<Plain>,
+    redirect_uri: String,
+    #[serde(default)]
+    session: Option<Plain>,
+    scopes: Vec<String>,
+    client_id: String,
+    token_endpoint: String,
+}
+
+fn plaintext<T: Serialize>(text: &T) -> SecretBytes {
+    // Only maps with string keys, strings and numbers are in a record: nothing that could fail to serialize.
+    serde_json::to_vec(text)
+        .expect("a record is plain data")
+        .into()
+}
+
+fn parse<T: DeserializeOwned>(plaintext: &SecretBytes) -> Result<T> {
+    // The parser's own message can quote the text, so it is dropped.
+    serde_json::from_slice(plaintext.expose()).map_err(|_| malformed())
+}
+
+fn malformed() -> Error {
+    Error::store(
+        "record_malformed",
+        "A sealed record opened, but was written by an incompatible version of evergrant",
+    )
+    .hint("pip install --upgrade evergrant")
+}

@@ -1,0 +1,107 @@
+//! The runtime of this process: tokio at the first need, forgotten in a forked child, and the wait at exit.
+
+use std::future::Future;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::system;
+
+static RUNTIME: Mutex<Option<(u64, Arc<tokio::runtime::Runtime>)>> = Mutex::new(None);
+static UNFINISHED: Mutex<(u64, usize)> = Mutex::new((0, 0));
+static FINISHED: Condvar = Condvar::new();
+
+/// Runs `future` to its end, whoever stops waiting for it.
+///
+/// Every poll is inside the fork gate, so that no lock of ours is held by another thread when the process forks.
+pub fn spawn(future: impl Future<Output = ()> + Send + 'static) {
+    handle().spawn(system::Gated::new(future));
+}
+
+/// An unfinished request of this process. Exit waits until none is left.
+#[derive(Debug)]
+pub struct Unfinished {
+    epoch: u64,
+}
+
+impl Unfinished {
+    /// Counts a request that must not be cut off by the end of the process.
+    pub fn begin() -> Self {
+        let epoch = system::epoch();
+        let mut count = lock(&UNFINISHED);
+        if count.0 != epoch {
+            *count = (epoch, 0);
+        }
+        count.1 += 1;
+        Self { epoch }
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let mut count = lock(&UNFINISHED);
+        if count.0 == self.epoch {
+            count.1 = count.1.saturating_sub(1);
+            if count.1 == 0 {
+                FINISHED.notify_all();
+            }
+        }
+    }
+}
+
+/// Whether a request of this process is unfinished.
+pub fn unfinished() -> bool {
+    let count = lock(&UNFINISHED);
+    count.0 == system::epoch() && count.1 > 0
+}
+
+/// Waits until this process has no unfinished request, or until `timeout` has passed; `true` when none is left.
+pub fn drain(timeout: Duration) -> bool {
+    let clock = Clock::system();
+    let deadline = clock.monotonic().after(timeout);
+    let mut count = lock(&UNFINISHED);
+    loop {
+        if count.0 != system::epoch() || count.1 == 0 {
+            return true;
+        }
+        let left = deadline.since(clock.monotonic());
+        if left.is_zero() {
+            return false;
+        }
+        count = FINISHED
+            .wait_timeout(count, left)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0;
+    }
+}
+
+/// The runtime. A child of a fork gets one of its own: the parent's threads do not exist there, so the parent's
+/// runtime is forgotten without being touched.
+fn handle() -> Arc<tokio::runtime::Runtime> {
+    let _entered = system::enter();
+    let mut runtime = lock(&RUNTIME);
+    let epoch = system::epoch();
+    if let Some((born, running)) = &*runtime
+        && *born == epoch
+    {
+        return Arc::clone(running);
+    }
+    // The workers inherit the mask: a signal must land on a thread of the interpreter's.
+    let built = system::with_signals_blocked(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .max_blocking_threads(4)
+            .thread_name("evergrant")
+            .enable_all()
+            .build()
+    });
+    let built = Arc::new(built.expect("the operating system gives a process its first threads"));
+    if let Some(inherited) = runtime.replace((epoch, Arc::clone(&built))) {
+        std::mem::forget(inherited);
+    }
+    built
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

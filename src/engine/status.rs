@@ -1,0 +1,434 @@
+//! Looking: what is known without asking the network, and `test`, which asks.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::engine::Engine;
+use crate::engine::config::{Integration, Meant};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{ConnectionKey, Grant, GrantType, Report, State, Status};
+use crate::oauth::response::Outcome;
+use crate::oauth::{self, account::Probe};
+use crate::provider::{Spec, scope};
+use crate::store::{ConnectionRow, Loaded, StoredState};
+use crate::vault::{Kind, Subject};
+
+/// How many connections are read from the store at a time.
+const PAGE: usize = 500;
+
+impl Engine {
+    /// The state of a connection, without the network. An id that is neither in the catalogue nor configured is
+    /// `UnknownProvider`; anything else is a state.
+    pub async fn status(
+        &self,
+        provider: &str,
+        grant_type: Option<GrantType>,
+        connection: &str,
+    ) -> Result<Status> {
+        let meant = self.meant(provider, grant_type).await?;
+        let key = ConnectionKey {
+            integration: meant.key.clone(),
+            connection: connection.into(),
+        };
+        let loaded = self.store.load(&key, "").await?;
+        self.status_of(&meant, &key, &loaded).await
+    }
+
+    /// The integrations of this workspace, each with the state of its `default` connection.
+    pub async fn integrations(&self) -> Result<Vec<Status>> {
+        let mut statuses = Vec::new();
+        for row in self.store.integrations(&self.workspace).await? {
+            let key = ConnectionKey {
+                integration: row.key.clone(),
+                connection: "default".into(),
+            };
+            let loaded = self.store.load(&key, "").await?;
+            let meant = Meant {
+                key: row.key.clone(),
+                row: Some(row),
+            };
+            statuses.push(self.status_of(&meant, &key, &loaded).await?);
+        }
+        Ok(statuses)
+    }
+
+    /// The connections of this workspace, or of one provider, in the order of their names.
+    pub async fn connections(
+        &self,
+        provider: Option<&str>,
+        grant_type: Option<GrantType>,
+    ) -> Result<Vec<Status>> {
+        let wanted = match provider {
+            Some(provider) if grant_type.is_some() => {
+                Some(self.meant(provider, grant_type).await?.key)
+            }
+            Some(provider) => {
+                let id = self.canonical(provider);
+                if self
+                    .store
+                    .integrations(&self.workspace)
+                    .await?
+                    .iter()
+                    .all(|row| *row.key.provider != *id)
+                {
+                    self.catalog.find(&id)?;
+                }
+                None
+            }
+            None => None,
+        };
+        let provider = provider.map(|provider| self.canonical(provider));
+        let mut statuses = Vec::new();
+        for row in self.all_connections(wanted.as_ref()).await? {
+            if provider
+                .as_deref()
+                .is_none_or(|provider| provider == &*row.key.integration.provider)
+            {
+                let integration = &row.key.integration;
+                let meant = self
+                    .meant(&integration.provider, Some(integration.grant_type))
+                    .await?;
+                let loaded = self.store.load(&row.key, "").await?;
+                statuses.push(self.status_of(&meant, &row.key, &loaded).await?);
+            }
+        }
+        Ok(statuses)
+    }
+
+    /// Every connection that is no tombstone.
+    pub(crate) async fn all_connections(
+        &self,
+        integration: Option<&crate::model::IntegrationKey>,
+    ) -> Result<Vec<ConnectionRow>> {
+        let mut rows: Vec<ConnectionRow> = Vec::new();
+        loop {
+            let after = rows.last().map(|row| row.key.clone());
+            let page = self
+                .store
+                .list(&self.workspace, integration, after.as_ref(), PAGE)
+                .await?;
+            let last = page.len() < PAGE;
+            rows.extend(page);
+            if last {
+                return Ok(rows);
+            }
+        }
+    }
+
+    /// Asks the provider whether an integration works. A service grant asks the token endpoint and stores nothing; a
+    /// user grant sends the provider file's account request with the stored token, never a refresh.
+    pub async fn test(
+        &self,
+        provider: &str,
+        grant_type: Option<GrantType>,
+        connection: &str,
+    ) -> Result<Report> {
+        let meant = self.meant(provider, grant_type).await?;
+        let key = ConnectionKey {
+            integration: meant.key.clone(),
+            connection: connection.into(),
+        };
+        let integration = self
+            .open_integration(&meant.key, meant.row.as_ref())
+            .await
+            .map_err(|error| error.of_provider(&meant.key.provider))?;
+        let mut report = Report::begin();
+        report.step(
+            "configuration",
+            true,
+            format!("client id {}", integration.client_id()),
+        );
+        match key.integration.grant_type {
+            GrantType::ClientCredentials => self.test_service(&integration, &mut report).await?,
+            GrantType::AuthorizationCode => self.test_user(&integration, &key, &mut report).await?,
+        }
+        Ok(report)
+    }
+
+    async fn test_service(&self, integration: &Integration, report: &mut Report) -> Result<()> {
+        let spec = integration.spec()?;
+        let client = integration.client(&spec);
+        let scopes = self.requested_scopes(integration, &spec, &[]);
+        let outcome =
+            oauth::token::client_credentials(&self.http(), &spec, client, &scopes, "", &self.clock)
+                .await;
+        let (error, description, reason) = match outcome {
+            Outcome::Issued(_) => {
+                report.step(
+                    "token endpoint",
+                    true,
+                    "issued a token, which was thrown away",
+                );
+                return Ok(());
+            }
+            Outcome::Unusable { rule, .. } => (None, None, rule),
+            Outcome::Refused {
+                error, description, ..
+            } => {
+                let reason = format!("{} refused: {error}", spec.name);
+                (Some(error), description, reason)
+            }
+            Outcome::NotProcessed {
+                error,
+                description,
+                reason,
+                ..
+            } => (error, description, reason),
+            Outcome::Unknown { reason, .. } => (None, None, reason),
+        };
+        let meaning = error
+            .as_deref()
+            .and_then(|code| oauth::response::meaning(&spec, code, description.as_deref()));
+        let reason = meaning.unwrap_or(reason);
+        report.step("token endpoint", false, reason.clone());
+        report.reason = Some(reason);
+        report.hint = Some(match error.as_deref() {
+            Some("invalid_client" | "unauthorized_client") => self.command(&format!(
+                "configure {} --grant-type client_credentials --client-secret-stdin",
+                integration.key.provider
+            )),
+            _ => self.command(&format!("status {}", integration.key.provider)),
+        });
+        Ok(())
+    }
+
+    async fn test_user(
+        &self,
+        integration: &Integration,
+        key: &ConnectionKey,
+        report: &mut Report,
+    ) -> Result<()> {
+        let loaded = self.store.load(key, "").await?;
+        if loaded.connection.as_ref().map(|row| row.state) != Some(StoredState::Connected) {
+            let status = self.status(
+                &key.integration.provider,
+                Some(key.integration.grant_type),
+                &key.connection,
+            );
+            let status = status.await?;
+            report.step("connection", false, "not connected");
+            report.reason = status
+                .reason
+                .or_else(|| Some("There is no grant to test".to_owned()));
+            report.hint = status.hint;
+            return Ok(());
+        }
+        report.step("connection", true, "holds a grant");
+        let grant = self.open_grant(key, &loaded).await?;
+        let spec = integration.spec_with(&grant.map(|grant| grant.kept).unwrap_or_default())?;
+        let Some(stored) = self.open_token(key, &loaded).await? else {
+            report.step("account", true, "not asked: no access token is stored");
+            return Ok(());
+        };
+        if stored.used_up(self.clock.wall()) {
+            report.step(
+                "account",
+                true,
+                "not asked: the stored access token is over, and a test never refreshes",
+            );
+            return Ok(());
+        }
+        let client = integration.client(&spec);
+        match oauth::account::probe(&self.http(), &spec, client, &stored.token, &self.clock).await {
+            Ok(Probe::Accepted(account)) => {
+                report.step(
+                    "account",
+                    true,
+                    account
+                        .label()
+                        .unwrap_or("the provider accepted the token")
+                        .to_owned(),
+                );
+            }
+            Ok(Probe::NotAsked) => report.step(
+                "account",
+                true,
+                "not asked: the provider file names no request",
+            ),
+            Ok(Probe::Refused { reason, .. }) => {
+                report.step("account", false, reason.clone());
+                report.reason = Some(reason);
+                report.hint = Some(self.connect_command(key, true));
+            }
+            Err(error) => {
+                report.step("account", false, error.reason().to_owned());
+                report.reason = Some(error.reason().to_owned());
+                report.hint = Some(self.command(&format!("test {}", key.integration.provider)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Base and additional scopes, and those asked for one connection.
+    pub(crate) fn requested_scopes(
+        &self,
+        integration: &Integration,
+        spec: &Spec,
+        more: &[String],
+    ) -> Vec<String> {
+        scope::requested(spec, &integration.configuration.scopes, more)
+    }
+
+    async fn status_of(
+        &self,
+        meant: &Meant,
+        key: &ConnectionKey,
+        loaded: &Loaded,
+    ) -> Result<Status> {
+        let mut status = Status {
+            provider: key.integration.provider.to_string(),
+            grant_type: Some(key.integration.grant_type),
+            connection: key.connection.to_string(),
+            state: State::NotConfigured,
+            client_id: None,
+            redirect_uri: None,
+            requested_scopes: Vec::new(),
+            granted_scopes: Vec::new(),
+            missing_scopes: Vec::new(),
+            account: None,
+            expires_at: None,
+            refreshed_at: None,
+            last_error: None,
+            reason: None,
+            hint: None,
+        };
+        if meant.row.is_none() {
+            let error = self.open_integration(&meant.key, None).await.err();
+            status.reason = error.as_ref().map(|error| error.reason().to_owned());
+            status.hint = error.and_then(|error| error.next_command().map(str::to_owned));
+            return Ok(status);
+        }
+        let row = meant.row.as_ref();
+        let integration = match self.open_integration(&meant.key, row).await {
+            Ok(integration) => integration,
+            // The issuer's metadata could not be fetched: status asks no network, so it only says so.
+            Err(error) if matches!(error.kind(), ErrorKind::ProviderUnavailable { .. }) => {
+                status.state = State::Configured;
+                status.reason = Some(error.reason().to_owned());
+                return Ok(status);
+            }
+            Err(error) => return Err(error),
+        };
+        let spec = integration.spec()?;
+        let user = key.integration.grant_type == GrantType::AuthorizationCode;
+        status.state = State::Configured;
+        status.client_id = Some(integration.client_id().to_owned());
+        status.redirect_uri = user.then(|| {
+            integration
+                .configuration
+                .redirect_uri
+                .clone()
+                .unwrap_or_else(|| DEFAULT_REDIRECT_URI.to_owned())
+        });
+        status.requested_scopes = self.requested_scopes(&integration, &spec, &[]);
+        let note = match loaded
+            .attempt
+            .as_ref()
+            .and_then(|attempt| attempt.ending.as_ref())
+        {
+            Some(ending) => match &ending.note {
+                Some(sealed) => {
+                    let note = self.open::<crate::engine::record::Note>(
+                        Subject::Connection(key),
+                        Kind::Note,
+                        "",
+                        sealed,
+                    );
+                    note.await.ok()
+                }
+                None => None,
+            },
+            None => None,
+        };
+        status.last_error = note.as_ref().map(|note| note.reason.clone());
+        let connection = loaded.connection.as_ref();
+        let grant = self.open_grant(key, loaded).await?;
+        if let (Some(connection), Some(grant)) = (connection, &grant) {
+            self.describe_grant(&mut status, key, connection, grant, &spec, &integration);
+        }
+        if !user
+            && note
+                .is_some_and(|note| note.error.is_some() && note.revision == integration.revision)
+        {
+            // A service grant whose secret is refused is configured, no more.
+            status.state = State::Configured;
+            status.reason = status.last_error.clone();
+            status.hint = Some(self.command(&format!(
+                "configure {} --grant-type client_credentials --client-secret-stdin",
+                key.integration.provider
+            )));
+        } else if status.state == State::Configured {
+            status.hint = Some(self.connect_command(key, false));
+        }
+        Ok(status)
+    }
+
+    fn describe_grant(
+        &self,
+        status: &mut Status,
+        key: &ConnectionKey,
+        row: &ConnectionRow,
+        grant: &Grant,
+        spec: &Spec,
+        integration: &Integration,
+    ) {
+        status.granted_scopes.clone_from(&grant.granted_scopes);
+        status.missing_scopes = status
+            .requested_scopes
+            .iter()
+            .filter(|scope| !scope::covers(&grant.granted_scopes, scope, spec))
+            .cloned()
+            .collect();
+        status.account = grant.account.label().map(str::to_owned);
+        status.expires_at = row.expires_at;
+        status.refreshed_at = row.refreshed_at;
+        let refused: Option<Error> = match row.state {
+            StoredState::ReauthorizationRequired => {
+                Some(self.reauthorization_required(key, Some(grant)))
+            }
+            StoredState::Connected
+                if key.integration.grant_type == GrantType::AuthorizationCode =>
+            {
+                self.same_client(integration, grant, key).err()
+            }
+            StoredState::Connected => None,
+            StoredState::Disconnecting | StoredState::Disconnected => return,
+        };
+        status.state = if refused.is_some() {
+            State::ReauthorizationRequired
+        } else {
+            State::Connected
+        };
+        if let Some(error) = refused {
+            status.reason = Some(error.reason().to_owned());
+            status.last_error = Some(error.reason().to_owned());
+            status.hint = error.next_command().map(str::to_owned);
+        } else if !status.missing_scopes.is_empty() {
+            let ends = self.ends_by_itself(grant, row.expires_at);
+            status.reason =
+                Some(ends.unwrap_or_else(|| "The provider granted less than was asked".to_owned()));
+            status.hint = Some(self.connect_command(key, true));
+        } else {
+            status.reason = self.ends_by_itself(grant, row.expires_at);
+        }
+    }
+
+    /// A warning where the grant can't be renewed, or soon no more.
+    fn ends_by_itself(&self, grant: &Grant, expires_at: Option<Timestamp>) -> Option<String> {
+        const SOON: Duration = Duration::from_secs(7 * 86_400);
+        let now = self.clock.wall();
+        match grant.refresh_expires_at {
+            Some(ends) if ends.before(SOON) <= now => Some(format!(
+                "The grant ends in {} h: connect again before",
+                ends.since(now).as_secs() / 3600
+            )),
+            _ if grant.refresh_token.is_none() && expires_at.is_some() => {
+                Some("The provider gave no refresh token: it ends with its access token".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The redirect URI to register where none is configured: any free port (RFC 8252 section 7.3).
+pub const DEFAULT_REDIRECT_URI: &str = "http://127.0.0.1/callback";

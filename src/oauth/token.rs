@@ -1,0 +1,247 @@
+//! Requests to the token endpoint: the code exchange, the refresh, and the client credentials grant.
+
+use super::client::Client;
+use super::request::{Draft, Mask, Parameters, TOKEN_DEADLINE, Values};
+use super::response::{Asked, Outcome, Question};
+use super::{response, scope};
+use crate::clock::Clock;
+use crate::http::{self, Method};
+use crate::provider::{RequestRules, Spec};
+use crate::secret::{AccessToken, AuthorizationCode, PkceVerifier, RefreshToken, Secret};
+
+/// A code and what it was asked with (RFC 6749 section 4.1.3).
+#[derive(Clone, Copy, Debug)]
+pub struct CodeExchange<'a> {
+    /// The code of the callback.
+    pub code: &'a AuthorizationCode,
+    /// The redirect URI of the authorization request, to the letter.
+    pub redirect_uri: &'a str,
+    /// The verifier of the challenge that was sent (RFC 7636 section 4.5).
+    pub verifier: Option<&'a PkceVerifier>,
+    /// The state of the authorization request: a few vendors want it again.
+    pub state: Option<&'a Secret>,
+    /// The nonce that the ID token must repeat.
+    pub nonce: Option<&'a Secret>,
+    /// The scopes asked for.
+    pub requested: &'a [String],
+    /// The resource asked for by name, empty for the default one.
+    pub resource: &'a str,
+}
+
+/// A refresh token and what is asked with it (RFC 6749 section 6).
+#[derive(Clone, Copy, Debug)]
+pub struct Refresh<'a> {
+    /// The refresh token.
+    pub refresh_token: Option<&'a RefreshToken>,
+    /// The access token held: what is renewed where a vendor has no refresh tokens.
+    pub access_token: Option<&'a AccessToken>,
+    /// The scopes wanted; empty: those granted. None beyond the granted ones is asked for.
+    pub scopes: &'a [String],
+    /// The scopes granted.
+    pub granted: &'a [String],
+    /// The resource asked for by name, empty for the default one.
+    pub resource: &'a str,
+    /// The redirect URI of the sign-in: a few vendors want it again.
+    pub redirect_uri: Option<&'a str>,
+    /// The `sub` of the first ID token, where one came: another one is refused.
+    pub subject: Option<&'a str>,
+}
+
+/// Exchanges a code for tokens.
+pub async fn exchange_code(
+    http: &http::Client,
+    spec: &Spec,
+    client: Client<'_>,
+    exchange: CodeExchange<'_>,
+    clock: &Clock,
+) -> Outcome {
+    let mut standard = Parameters::default();
+    standard.set("grant_type", "authorization_code");
+    standard.set("code", exchange.code.expose());
+    standard.set("redirect_uri", exchange.redirect_uri);
+    standard.set_some("code_verifier", exchange.verifier.map(PkceVerifier::expose));
+    scope::set(&mut standard, spec, "token", &[], exchange.resource);
+    let values = Values::new(spec, Some(&client))
+        .with("code", Some(exchange.code.expose()))
+        .with("redirect_uri", Some(exchange.redirect_uri))
+        .with("state", exchange.state.map(Secret::expose))
+        .with("nonce", exchange.nonce.map(Secret::expose))
+        .with("scope", Some(&scope::join(spec, exchange.requested)));
+    let ask = Ask {
+        spec,
+        client,
+        asked: Asked::Code,
+        rules: &spec.token,
+        standard,
+        values,
+        scopes: exchange.requested,
+        resource: exchange.resource,
+        nonce: exchange.nonce,
+        subject: None,
+    };
+    ask.send(http, clock).await
+}
+
+/// Asks for an access token with a refresh token.
+///
+/// The request names scopes only where a resource or fewer scopes than granted are wanted: asked for nothing, every
+/// server gives what was granted.
+pub async fn refresh(
+    http: &http::Client,
+    spec: &Spec,
+    client: Client<'_>,
+    refresh: Refresh<'_>,
+    clock: &Clock,
+) -> Outcome {
+    let Some(rules) = &spec.refresh else {
+        return Outcome::not_sent(format!("{} gives no refresh tokens", spec.name));
+    };
+    if refresh.refresh_token.is_none() && !rules.uses_access_token {
+        return Outcome::not_sent("there is no refresh token".to_owned());
+    }
+    let scopes = refresh_scopes(spec, &refresh);
+    let mut standard = Parameters::default();
+    standard.set("grant_type", "refresh_token");
+    standard.set_some(
+        "refresh_token",
+        refresh.refresh_token.map(RefreshToken::expose),
+    );
+    scope::set(&mut standard, spec, "refresh", &scopes, refresh.resource);
+    let granted = scope::join(spec, refresh.granted);
+    let values = Values::new(spec, Some(&client))
+        .with(
+            "refresh_token",
+            refresh.refresh_token.map(RefreshToken::expose),
+        )
+        .with(
+            "access_token",
+            refresh.access_token.map(AccessToken::expose),
+        )
+        .with("redirect_uri", refresh.redirect_uri)
+        .with("scope", (!granted.is_empty()).then_some(&granted));
+    let ask = Ask {
+        spec,
+        client,
+        asked: Asked::Refresh,
+        rules: &rules.request,
+        standard,
+        values,
+        scopes: if scopes.is_empty() {
+            refresh.granted
+        } else {
+            &scopes
+        },
+        resource: refresh.resource,
+        nonce: None,
+        subject: refresh.subject,
+    };
+    ask.send(http, clock).await
+}
+
+/// Asks for a token of the client itself (RFC 6749 section 4.4).
+pub async fn client_credentials(
+    http: &http::Client,
+    spec: &Spec,
+    client: Client<'_>,
+    scopes: &[String],
+    resource: &str,
+    clock: &Clock,
+) -> Outcome {
+    let mut standard = Parameters::default();
+    standard.set("grant_type", "client_credentials");
+    scope::set(&mut standard, spec, "token", scopes, resource);
+    let joined = scope::join(spec, scopes);
+    let ask = Ask {
+        spec,
+        client,
+        asked: Asked::Service,
+        rules: &spec.token,
+        standard,
+        values: Values::new(spec, Some(&client))
+            .with("scope", (!joined.is_empty()).then_some(&joined)),
+        scopes,
+        resource,
+        nonce: None,
+        subject: None,
+    };
+    ask.send(http, clock).await
+}
+
+/// No more than was granted, and nothing where that is all that is wanted. Scopes of another resource are not among
+/// those of the grant, so they are taken as they are.
+fn refresh_scopes(spec: &Spec, refresh: &Refresh<'_>) -> Vec<String> {
+    let by_prefix = spec
+        .resource
+        .as_ref()
+        .is_some_and(|rules| rules.parameter.as_deref() == Some("scope"));
+    if by_prefix && !refresh.resource.is_empty() {
+        return refresh.scopes.to_vec();
+    }
+    let fewer = refresh
+        .granted
+        .iter()
+        .any(|granted| !refresh.scopes.contains(granted));
+    let asked = refresh
+        .scopes
+        .iter()
+        .filter(|scope| refresh.granted.contains(scope));
+    if fewer {
+        asked.cloned().collect()
+    } else {
+        Vec::new()
+    }
+}
+
+/// One request to the token endpoint, and how its reply is read.
+struct Ask<'a> {
+    spec: &'a Spec,
+    client: Client<'a>,
+    asked: Asked,
+    rules: &'a RequestRules,
+    standard: Parameters,
+    values: Values<'a>,
+    scopes: &'a [String],
+    resource: &'a str,
+    nonce: Option<&'a Secret>,
+    subject: Option<&'a str>,
+}
+
+impl Ask<'_> {
+    async fn send(self, http: &http::Client, clock: &Clock) -> Outcome {
+        let draft = Draft {
+            spec: self.spec,
+            client: self.client,
+            rules: self.rules,
+            endpoint: self.spec.endpoints.token_endpoint.as_deref(),
+            authentication: self.client.authentication,
+            method: Method::POST,
+            standard: self.standard,
+            values: self.values,
+            bearer: None,
+            deadline: TOKEN_DEADLINE,
+        };
+        let (request, mask): (http::Request, Mask) = match draft.finish() {
+            Ok(finished) => finished,
+            Err(error) => return Outcome::not_sent(error.reason().to_owned()),
+        };
+        let sent = clock.monotonic();
+        let reply = match http.send(request).await {
+            Ok(reply) => reply,
+            Err(failure) => return Outcome::without_reply(&failure),
+        };
+        let received_at = clock.wall();
+        let question = Question {
+            spec: self.spec,
+            client_id: self.client.id,
+            asked: self.asked,
+            scopes: self.scopes,
+            resource: self.resource,
+            nonce: self.nonce,
+            subject: self.subject,
+            asked_at: received_at.before(clock.monotonic().since(sent)),
+            received_at,
+            mask: &mask,
+        };
+        response::read(&reply, &question)
+    }
+}

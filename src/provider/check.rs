@@ -1,0 +1,489 @@
+//! Says what is wrong with a provider file: every mistake, where it stands, and what would be right.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::catalog::{Catalog, ID_PATTERN, Provider, yaml_files};
+use super::file::{Document, Mistake, Position, flatten};
+use super::grant::GrantFile;
+use super::hosts::{judge_url, normal};
+use super::parameters::{BUILT_IN, Choices, judge, nearest, placeholders, whole};
+use super::scope;
+use crate::error::{Error, ErrorKind};
+use crate::model::GrantType;
+
+/// No file is told of more mistakes than this at once.
+const MOST_PROBLEMS: usize = 100;
+
+/// How bad a [`Problem`] is.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// The file cannot be used.
+    Error,
+    /// It can, but should say more.
+    Warning,
+}
+
+/// One mistake in a file.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Problem {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The file.
+    pub path: String,
+    /// The line, from 1.
+    pub line: u64,
+    /// The column, from 1.
+    pub column: u64,
+    /// The field and what is wrong with it.
+    pub message: String,
+    /// What would be right.
+    pub hint: Option<String>,
+}
+
+/// All mistakes in a provider file, or in the files of a folder, in the order of their lines. It may extend built-in
+/// providers and those beside it. Reads files and nothing else; never fails: what can't be read is a problem too.
+pub fn check_provider(path: &Path) -> Vec<Problem> {
+    if path.is_dir() {
+        return match yaml_files(path) {
+            Ok(files) => files.iter().flat_map(|file| check_provider(file)).collect(),
+            Err(error) => vec![at_start(path, error.reason())],
+        };
+    }
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => return vec![at_start(path, &format!("it cannot be read: {error}"))],
+    };
+    let document = match Document::parse(&text) {
+        Ok(document) => document,
+        Err(malformed) => {
+            return vec![Problem {
+                line: malformed.at.line,
+                column: malformed.at.column,
+                ..at_start(path, &malformed.message)
+            }];
+        }
+    };
+    let mut check = Check {
+        path,
+        document: &document,
+        problems: Vec::new(),
+    };
+    check.file(&Catalog::beside(path));
+    let mut problems = check.problems;
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    problems.dedup();
+    problems.truncate(MOST_PROBLEMS);
+    problems
+}
+
+struct Check<'a> {
+    path: &'a Path,
+    document: &'a Document,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn file(&mut self, catalog: &Catalog) {
+        let value = self.document.value();
+        self.names(&value, catalog);
+        let id = value.get("id").and_then(Value::as_str).unwrap_or_default();
+        let mut merged = match catalog.extended(id, value.clone(), &mut BTreeSet::new()) {
+            Ok(merged) => merged,
+            Err(error) => return self.extends(&error),
+        };
+        let Some(provider) = self.structure(&mut merged) else {
+            return;
+        };
+        for grant_type in provider.grant_types() {
+            if let (Some(flat), Ok(grant)) = (
+                flatten(&merged, grant_type.as_str()),
+                provider.grant(grant_type),
+            ) {
+                self.grant(&provider.id, grant_type, grant, &flat);
+            }
+        }
+        if provider.sources.is_empty() {
+            let mistake = file_mistake(&["sources"], "it names no page of the vendor");
+            self.report(
+                Severity::Warning,
+                &mistake,
+                Some("add `sources:` with the URLs that the file rests on".into()),
+            );
+        }
+    }
+
+    /// The names by which the provider is found: well formed and free.
+    fn names(&mut self, value: &Value, catalog: &Catalog) {
+        let id = value
+            .get("id")
+            .and_then(Value::as_str)
+            .map(|id| (vec!["id".to_owned()], id));
+        let aliases = value
+            .get("aliases")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .enumerate();
+        let aliases = aliases.filter_map(|(index, alias)| {
+            Some((
+                vec!["aliases".to_owned(), index.to_string()],
+                alias.as_str()?,
+            ))
+        });
+        for (path, name) in id.into_iter().chain(aliases) {
+            let message = if !whole(ID_PATTERN).is_ok_and(|pattern| pattern.is_match(name)) {
+                format!(
+                    "`{}` is no id: it has to match {ID_PATTERN}",
+                    name.escape_debug()
+                )
+            } else if let Some(owner) = catalog.id(name) {
+                format!("`{name}` is taken by the provider {owner}")
+            } else {
+                continue;
+            };
+            let hint =
+                "choose another name; `extends:` changes a provider under a name of your own"
+                    .to_owned();
+            self.report(
+                Severity::Error,
+                &Mistake {
+                    grant_type: None,
+                    path,
+                    message,
+                },
+                Some(hint),
+            );
+        }
+    }
+
+    fn extends(&mut self, error: &Error) {
+        let hint = match error.kind() {
+            ErrorKind::UnknownProvider => error.next_command().map(str::to_owned),
+            _ => None,
+        };
+        self.report(
+            Severity::Error,
+            &file_mistake(&["extends"], error.reason()),
+            hint,
+        );
+    }
+
+    /// Reads the file as providers are read; each mistake is reported and taken out, until none is left.
+    fn structure(&mut self, merged: &mut Value) -> Option<Provider> {
+        for _ in 0..MOST_PROBLEMS {
+            let mistake = match Provider::parse(merged) {
+                Ok(provider) => return Some(provider),
+                Err(mistake) => mistake,
+            };
+            let hint = hint_of(&mistake.message);
+            self.report(Severity::Error, &mistake, hint);
+            if !take_out(merged, &mistake) {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// What is well formed and still wrong.
+    fn grant(&mut self, provider: &str, grant_type: GrantType, grant: &GrantFile, flat: &Value) {
+        let mistake = |path: Vec<String>, message: String| Mistake {
+            grant_type: Some(grant_type),
+            path,
+            message,
+        };
+        let names = known_names(grant);
+        let mut found = Vec::new();
+        walk(flat, &mut Vec::new(), &mut |path, text| {
+            if let Some(message) = text_mistake(path, text, &names) {
+                found.push(mistake(path.to_vec(), message));
+            }
+        });
+        let places = grant.places();
+        let sound = |pattern: &Option<String>| {
+            pattern
+                .as_ref()
+                .is_none_or(|pattern| whole(pattern).is_ok())
+        };
+        for (name, parameter) in grant
+            .parameters
+            .iter()
+            .filter(|(_, parameter)| sound(&parameter.pattern))
+        {
+            let place = places.get(name.as_str()).copied().unwrap_or_default();
+            for (field, value) in [
+                ("default", &parameter.default),
+                ("example", &parameter.example),
+            ] {
+                if let Some(Err(reason)) = value
+                    .as_ref()
+                    .map(|value| judge(name, parameter, value, place))
+                {
+                    found.push(mistake(
+                        vec!["parameters".into(), name.clone(), field.into()],
+                        format!("`{name}` may not have it: {reason}"),
+                    ));
+                }
+            }
+        }
+        let base = grant
+            .scopes
+            .base
+            .iter()
+            .enumerate()
+            .filter(|(_, scope)| placeholders(scope).next().is_none());
+        let base = base.map(|(index, scope)| {
+            (
+                vec!["scopes".to_owned(), "base".to_owned(), index.to_string()],
+                scope,
+            )
+        });
+        let suggested = grant.scopes.suggested.keys().map(|scope| {
+            (
+                vec!["scopes".to_owned(), "suggested".to_owned(), scope.clone()],
+                scope,
+            )
+        });
+        for (path, scope) in base.chain(suggested) {
+            if scope::validate(&grant.scopes, provider, scope).is_err() {
+                found.push(mistake(path, format!("`{scope}` matches no pattern of `scopes.allowed`, or one of `scopes.denied`")));
+            }
+        }
+        for mistake in &found {
+            self.report(Severity::Error, mistake, None);
+        }
+        if let Some(mechanism) = grant.needs.first() {
+            let message = format!(
+                "this grant needs {}, which evergrant does not speak yet",
+                mechanism.words()
+            );
+            self.report(
+                Severity::Warning,
+                &mistake(vec!["needs".into()], message),
+                None,
+            );
+        }
+    }
+
+    fn report(&mut self, severity: Severity, mistake: &Mistake, hint: Option<String>) {
+        let at = self.position(mistake);
+        let message = sentence(mistake);
+        self.problems.push(Problem {
+            severity,
+            path: self.path.display().to_string(),
+            line: at.line,
+            column: at.column,
+            message,
+            hint,
+        });
+    }
+
+    /// Where a mistake stands in this file; at `extends` when it is inherited.
+    fn position(&self, mistake: &Mistake) -> Position {
+        let key = mistake.message.starts_with("unknown field");
+        places_of(mistake)
+            .iter()
+            .find_map(|path| self.document.position(&borrowed(path), key))
+            .or_else(|| self.document.position(&["extends"], true))
+            .unwrap_or(Position { line: 1, column: 1 })
+    }
+}
+
+/// The paths below the file that may hold what `mistake` names: in the grant, else in the provider, and for token
+/// requests in their defaults.
+fn places_of(mistake: &Mistake) -> Vec<Vec<String>> {
+    let Some(grant_type) = mistake.grant_type else {
+        return vec![mistake.path.clone()];
+    };
+    let grant = ["grants".to_owned(), grant_type.to_string()];
+    let below = |path: Vec<String>| [[&grant[..], &path].concat(), path];
+    let mut places: Vec<Vec<String>> = below(mistake.path.clone()).into();
+    if let Some((first, rest)) = mistake.path.split_first()
+        && ["token", "refresh"].contains(&first.as_str())
+    {
+        let defaults = [&["token_request".to_owned()][..], rest].concat();
+        places.extend(below(defaults));
+    }
+    places
+}
+
+/// Removes what `mistake` names from the file, so that the next mistake shows; whether there was anything to remove.
+fn take_out(merged: &mut Value, mistake: &Mistake) -> bool {
+    if let Some(field) = mistake
+        .message
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.split('`').next())
+        && mistake.path.is_empty()
+        && let Some(fields) = merged.as_object_mut()
+    {
+        return fields.insert(field.to_owned(), Value::from("-")).is_none();
+    }
+    let mut removed = false;
+    for path in places_of(mistake) {
+        let Some((last, parents)) = path.split_last() else {
+            continue;
+        };
+        let parent = parents
+            .iter()
+            .try_fold(&mut *merged, |node, step| match node {
+                Value::Object(fields) => fields.get_mut(step),
+                Value::Array(items) => step
+                    .parse::<usize>()
+                    .ok()
+                    .and_then(|index| items.get_mut(index)),
+                _ => None,
+            });
+        removed |= match parent {
+            Some(Value::Object(fields)) => fields.remove(last).is_some(),
+            Some(Value::Array(items)) => match last.parse::<usize>() {
+                Ok(index) if index < items.len() => {
+                    items.remove(index);
+                    true
+                }
+                _ => false,
+            },
+            _ => false,
+        };
+    }
+    removed
+}
+
+/// What is wrong with a text where it stands: a URL, a host or a pattern.
+fn text_mistake(path: &[String], text: &str, names: &BTreeSet<&str>) -> Option<String> {
+    let steps: Vec<&str> = borrowed(path);
+    let key = *steps.last()?;
+    let is_url = matches!(steps.as_slice(), ["endpoints", _])
+        || matches!(key, "url" | "base_url")
+            && !matches!(steps.as_slice(), ["discovery", ..] | ["errors", ..]);
+    let is_host = matches!(steps.as_slice(), [.., "hosts", _]);
+    let is_pattern = matches!(
+        steps.as_slice(),
+        ["parameters", _, "pattern"]
+            | ["client", "id_pattern"]
+            | ["scopes", "allowed" | "denied", _]
+            | [.., "keep", _, "pattern"]
+    ) || matches!(steps.as_slice(), ["expiry_signals", _, "header" | "body"]);
+    if is_pattern {
+        return whole(text).err();
+    }
+    if !is_url && !is_host {
+        return None;
+    }
+    if let Some((_, name)) = placeholders(text).find(|(_, name)| !names.contains(name)) {
+        return Some(format!(
+            "nothing fills `{{{name}}}`: it is no parameter, no value of a choice and not kept"
+        ));
+    }
+    let filled = super::parameters::fill(text, &|_| Some("x".to_owned())).ok()??;
+    if is_host {
+        return normal(&filled).err().map(|error| error.reason().to_owned());
+    }
+    if text.starts_with('{') {
+        return None;
+    }
+    judge_url(&filled, false)
+        .err()
+        .map(|error| error.reason().to_owned())
+}
+
+/// Every name that may fill a template of a grant.
+fn known_names(grant: &GrantFile) -> BTreeSet<&str> {
+    let settings = grant
+        .parameters
+        .values()
+        .filter_map(|parameter| match &parameter.choices {
+            Some(Choices::Settings(settings)) => Some(settings.values()),
+            _ => None,
+        });
+    let set = settings
+        .flatten()
+        .flat_map(|set| set.keys().map(String::as_str));
+    let parameters = grant.parameters.keys().map(String::as_str);
+    let kept = grant.kept().map(|(name, _)| name);
+    parameters.chain(set).chain(kept).chain(BUILT_IN).collect()
+}
+
+/// Calls `visit` with every text in `value` and its path.
+fn walk(value: &Value, path: &mut Vec<String>, visit: &mut dyn FnMut(&[String], &str)) {
+    let mut below = |step: String, child: &Value| {
+        path.push(step);
+        walk(child, path, visit);
+        path.pop();
+    };
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .for_each(|(name, child)| below(name.clone(), child)),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(index, child)| below(index.to_string(), child)),
+        Value::String(text) => visit(path, text),
+        _ => {}
+    }
+}
+
+/// A mistake as a sentence that names the field, without the list of all that would be right: that is the hint's.
+fn sentence(mistake: &Mistake) -> String {
+    let message = mistake
+        .message
+        .split(", expected one of `")
+        .next()
+        .unwrap_or_default();
+    let message = match message
+        .strip_prefix("unknown field `")
+        .and_then(|rest| rest.strip_suffix('`'))
+    {
+        Some(name) => format!("`{name}` is no field here"),
+        None => message
+            .replace("f64", "a number")
+            .replace("u16", "a whole number")
+            .replace("usize", "a whole number"),
+    };
+    match mistake.path.as_slice() {
+        [] => message,
+        path => format!("{}: {message}", path.join(".")),
+    }
+}
+
+/// From the message of an unknown field or value: the nearest one, and all of them.
+fn hint_of(message: &str) -> Option<String> {
+    let (wrong, known) = message.split_once(", expected ")?;
+    let wrong = wrong.split('`').nth(1)?;
+    let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+    let all = match known.as_slice() {
+        [] => return None,
+        known => known.join(", "),
+    };
+    Some(match nearest(wrong, known) {
+        Some(near) => format!("did you mean `{near}`? known here: {all}"),
+        None => format!("known here: {all}"),
+    })
+}
+
+fn file_mistake(path: &[&str], message: &str) -> Mistake {
+    Mistake {
+        grant_type: None,
+        path: path.iter().map(ToString::to_string).collect(),
+        message: message.to_owned(),
+    }
+}
+
+fn at_start(path: &Path, message: &str) -> Problem {
+    Problem {
+        severity: Severity::Error,
+        path: path.display().to_string(),
+        line: 1,
+        column: 1,
+        message: message.to_owned(),
+        hint: None,
+    }
+}
+
+fn borrowed(path: &[String]) -> Vec<&str> {
+    path.iter().map(String::as_str).collect()
+}

@@ -1,0 +1,252 @@
+//! One provider of the catalog.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::file::{Mistake, check_names, flatten, without_nulls};
+use super::grant::GrantFile;
+use super::parameters::{Parameter, adopt, fill};
+use super::{Overrides, Setup, Spec, spec};
+use crate::error::{Error, Result};
+use crate::model::GrantType;
+
+/// The grant types in the order in which they are listed and preferred.
+const GRANT_TYPES: [GrantType; 2] = [GrantType::AuthorizationCode, GrantType::ClientCredentials];
+
+/// A provider, read from its file and those it extends. Data only.
+#[derive(Debug)]
+pub struct Provider {
+    /// Its id.
+    pub id: String,
+    /// Other names that find it.
+    pub aliases: Vec<String>,
+    /// Its name, for people.
+    pub name: String,
+    /// What kind of service it is.
+    pub category: String,
+    /// `legacy`, `partner` or `beta`; `None`: active.
+    pub status: Option<String>,
+    /// What it gives access to, in one sentence.
+    pub summary: String,
+    /// Pages of the vendor, by what they are for: `api`, `setup`, `troubleshooting`.
+    pub links: BTreeMap<String, String>,
+    /// The provider whose client it may use.
+    pub extends: Option<String>,
+    /// The vendor's pages that the file rests on.
+    pub sources: Vec<String>,
+    grants: BTreeMap<GrantType, GrantFile>,
+}
+
+impl Provider {
+    /// The grant types it has, `authorization_code` first.
+    pub fn grant_types(&self) -> Vec<GrantType> {
+        GRANT_TYPES
+            .into_iter()
+            .filter(|grant_type| self.grants.contains_key(grant_type))
+            .collect()
+    }
+
+    /// What the user fills in; empty when it does not have the grant type.
+    pub fn parameters(&self, grant_type: GrantType) -> BTreeMap<String, Parameter> {
+        self.grants
+            .get(&grant_type)
+            .map(|grant| grant.parameters.clone())
+            .unwrap_or_default()
+    }
+
+    /// The scopes that are always asked for, with parameters at their defaults.
+    pub fn base_scopes(&self, grant_type: GrantType) -> Vec<String> {
+        self.with_defaults(grant_type, |grant| &grant.scopes.base)
+    }
+
+    /// Scopes worth asking for, each with its meaning in one sentence.
+    pub fn suggested_scopes(&self, grant_type: GrantType) -> BTreeMap<String, String> {
+        self.grants
+            .get(&grant_type)
+            .map(|grant| grant.scopes.suggested.clone())
+            .unwrap_or_default()
+    }
+
+    /// How to register an application.
+    pub fn setup(&self, grant_type: GrantType) -> Setup {
+        self.grants
+            .get(&grant_type)
+            .map(|grant| grant.setup.clone())
+            .unwrap_or_default()
+    }
+
+    /// The hosts that may get its tokens, with parameters at their defaults.
+    pub fn api_hosts(&self) -> Vec<String> {
+        self.grant_types()
+            .first()
+            .map(|grant_type| self.with_defaults(*grant_type, |grant| &grant.api.hosts))
+            .unwrap_or_default()
+    }
+
+    /// All that `evergrant.provider(id)` shows. What depends on the grant type is a map by grant type.
+    pub fn to_value(&self) -> Value {
+        let per_grant = |of: &dyn Fn(GrantType) -> Value| -> Value {
+            let entries = self
+                .grant_types()
+                .into_iter()
+                .map(|grant_type| (grant_type.to_string(), of(grant_type)));
+            Value::Object(entries.collect())
+        };
+        json!({
+            "id": self.id,
+            "aliases": self.aliases,
+            "name": self.name,
+            "category": self.category,
+            "status": self.status,
+            "summary": self.summary,
+            "links": self.links,
+            "extends": self.extends,
+            "sources": self.sources,
+            "grant_types": self.grant_types(),
+            "parameters": per_grant(&|grant_type| json!(self.parameters(grant_type))),
+            "base_scopes": per_grant(&|grant_type| json!(self.base_scopes(grant_type))),
+            "suggested_scopes": per_grant(&|grant_type| json!(self.suggested_scopes(grant_type))),
+            "setup": per_grant(&|grant_type| json!(self.setup(grant_type))),
+            "api_hosts": self.api_hosts(),
+        })
+    }
+
+    /// All that the protocol needs for one grant type, as configured.
+    ///
+    /// # Errors
+    /// `InvalidParameter`: no such grant type, an unknown, wrong or missing parameter, an unsafe or missing endpoint, a
+    /// client authentication that is not there yet, an override that safety rests on.
+    pub fn spec(&self, grant_type: GrantType, overrides: &Overrides) -> Result<Spec> {
+        self.spec_with_kept(grant_type, overrides, &BTreeMap::new())
+    }
+
+    /// As [`spec`](Self::spec), with the values that a sign-in kept. A kept value replaces the parameter of its name if
+    /// it fits that, and is ignored otherwise; what the file does not keep is ignored too.
+    ///
+    /// # Errors
+    /// As [`spec`](Self::spec).
+    pub fn spec_with_kept(
+        &self,
+        grant_type: GrantType,
+        overrides: &Overrides,
+        kept: &BTreeMap<String, String>,
+    ) -> Result<Spec> {
+        spec::make(self, grant_type, overrides, kept)
+    }
+
+    /// The provider of a merged file.
+    pub(super) fn parse(merged: &Value) -> std::result::Result<Self, Mistake> {
+        check_names(merged)?;
+        let head: Head = typed(&without_nulls(merged.clone()))?;
+        let mut grants = BTreeMap::new();
+        for grant_type in GRANT_TYPES {
+            if let Some(flat) = flatten(merged, grant_type.as_str()) {
+                let grant = typed(&flat).map_err(|mistake| Mistake {
+                    grant_type: Some(grant_type),
+                    ..mistake
+                })?;
+                grants.insert(grant_type, grant);
+            }
+        }
+        if grants.is_empty() {
+            return Err(Mistake {
+                grant_type: None,
+                path: vec!["grants".into()],
+                message: "missing field `grants`: authorization_code, client_credentials or both"
+                    .into(),
+            });
+        }
+        Ok(Self {
+            id: head.id,
+            aliases: head.aliases,
+            name: head.name,
+            category: head.category,
+            status: head.status,
+            summary: head.summary,
+            links: head.links,
+            extends: head.extends,
+            sources: head.sources,
+            grants,
+        })
+    }
+
+    pub(super) fn grant(&self, grant_type: GrantType) -> Result<&GrantFile> {
+        self.grants.get(&grant_type).ok_or_else(|| {
+            let has = self
+                .grant_types()
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" and ");
+            Error::invalid_parameter(
+                "grant_type_unknown",
+                format!("{} has no {grant_type} here, only {has}", self.id),
+            )
+            .of_provider(&self.id)
+            .hint(format!("evergrant providers {}", self.id))
+        })
+    }
+
+    fn with_defaults(
+        &self,
+        grant_type: GrantType,
+        templates: fn(&GrantFile) -> &Vec<String>,
+    ) -> Vec<String> {
+        let Some(grant) = self.grants.get(&grant_type) else {
+            return Vec::new();
+        };
+        let mut values = BTreeMap::new();
+        for (name, parameter) in &grant.parameters {
+            if let Some(default) = &parameter.default {
+                adopt(name, parameter, default, &mut values);
+            }
+        }
+        templates(grant)
+            .iter()
+            .map(|template| {
+                fill(template, &|name| values.get(name).cloned())
+                    .ok()
+                    .flatten()
+                    .unwrap_or_else(|| template.clone())
+            })
+            .collect()
+    }
+}
+
+/// The fields of a provider itself, of which nothing is inherited but the sections, which are read per grant.
+#[derive(Deserialize)]
+struct Head {
+    id: String,
+    name: String,
+    category: String,
+    summary: String,
+    #[serde(default)]
+    extends: Option<String>,
+    #[serde(default)]
+    aliases: Vec<String>,
+    #[serde(default)]
+    status: Option<String>,
+    #[serde(default)]
+    links: BTreeMap<String, String>,
+    #[serde(default)]
+    sources: Vec<String>,
+}
+
+/// `value` as a `T`, or the first mistake with its path.
+fn typed<T: serde::de::DeserializeOwned>(value: &Value) -> std::result::Result<T, Mistake> {
+    serde_path_to_error::deserialize(value).map_err(|error| Mistake {
+        grant_type: None,
+        path: error
+            .path()
+            .iter()
+            .filter_map(|segment| match segment {
+                serde_path_to_error::Segment::Map { key } => Some(key.clone()),
+                serde_path_to_error::Segment::Seq { index } => Some(index.to_string()),
+                _ => None,
+            })
+            .collect(),
+        message: error.inner().to_string(),
+    })
+}

@@ -1,0 +1,433 @@
+//! Tokens as Python objects, and the cached path: a table keyed by the provider's string, two coarse clocks, no lock.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+use crate::engine::cache::Slot;
+use crate::engine::{Engine, TokenRequest};
+use crate::error::Error;
+use crate::model::GrantType;
+use crate::python::call::{Call, Work};
+use crate::python::verbs::Answer;
+use crate::python::{errors, workspace};
+use crate::secret::live;
+
+/// Entries of a thread's table: more providers than a program names.
+const ENTRIES: usize = 64;
+
+static ACCESS_TOKEN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+thread_local! {
+    /// Fresh tokens of the default workspace by the address of the provider's string. An entry owns its key, so that
+    /// the address can't become another string's.
+    static TABLE: RefCell<[Option<Entry>; ENTRIES]> = const { RefCell::new([const { None }; ENTRIES]) };
+}
+
+struct Entry {
+    key: Py<PyString>,
+    /// The default workspace it belongs to.
+    workspace: u64,
+    slot: Arc<Slot>,
+    token: Py<PyAny>,
+}
+
+/// What callers give `get_token`; everything but the provider by keyword.
+pub(super) struct Wishes<'a, 'py> {
+    pub(super) provider: &'a Bound<'py, PyAny>,
+    pub(super) grant_type: Option<&'a Bound<'py, PyAny>>,
+    pub(super) connection: Option<&'a Bound<'py, PyAny>>,
+    pub(super) resource: Option<&'a Bound<'py, PyAny>>,
+    pub(super) scopes: Option<&'a Bound<'py, PyAny>>,
+    pub(super) min_ttl: Option<&'a Bound<'py, PyAny>>,
+    pub(super) replacing: Option<&'a Bound<'py, PyAny>>,
+}
+
+impl Wishes<'_, '_> {
+    fn only_a_provider(&self) -> bool {
+        self.grant_type.is_none()
+            && self.connection.is_none()
+            && self.resource.is_none()
+            && self.scopes.is_none()
+            && self.min_ttl.is_none()
+            && self.replacing.is_none()
+    }
+
+    pub(super) fn to_request(&self) -> PyResult<TokenRequest> {
+        let text = |object: Option<&Bound<'_, PyAny>>| {
+            object.map(|object| object.extract::<String>()).transpose()
+        };
+        let py = self.provider.py();
+        let min_ttl = self
+            .min_ttl
+            .map(|seconds| seconds.extract::<f64>())
+            .transpose()?;
+        Ok(TokenRequest {
+            provider: self.provider.extract()?,
+            grant_type: parse_grant_type(py, text(self.grant_type)?.as_deref())?,
+            connection: text(self.connection)?.unwrap_or_else(|| "default".to_owned()),
+            resource: text(self.resource)?,
+            scopes: self.scopes.map(words).transpose()?.unwrap_or_default(),
+            min_ttl: min_ttl.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e9))),
+            replacing: text(self.replacing)?.map(Into::into),
+        })
+    }
+}
+
+/// A valid access token of the default workspace.
+#[pyfunction]
+#[pyo3(
+    signature = (provider, *, grant_type=None, connection=None, resource=None, scopes=None, min_ttl=None, replacing=None, timeout=None),
+    text_signature = "(provider, *, grant_type=None, connection='default', resource=None, scopes=None, min_ttl=None, replacing=None, timeout=30.0)"
+)]
+#[allow(clippy::too_many_arguments)]
+pub(super) fn get_token<'py>(
+    py: Python<'py>,
+    provider: &Bound<'py, PyAny>,
+    grant_type: Option<&Bound<'py, PyAny>>,
+    connection: Option<&Bound<'py, PyAny>>,
+    resource: Option<&Bound<'py, PyAny>>,
+    scopes: Option<&Bound<'py, PyAny>>,
+    min_ttl: Option<&Bound<'py, PyAny>>,
+    replacing: Option<&Bound<'py, PyAny>>,
+    timeout: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Py<PyAny>> {
+    let wishes = Wishes {
+        provider,
+        grant_type,
+        connection,
+        resource,
+        scopes,
+        min_ttl,
+        replacing,
+    };
+    let plain = wishes.only_a_provider();
+    if plain && let Some(token) = tabled(py, provider) {
+        return Ok(token);
+    }
+    let engine = workspace::default_engine(py)?;
+    let (slot, token) = token_for(py, &engine, &wishes.to_request()?, seconds(timeout)?)?;
+    if plain {
+        tabulate(py, provider, slot, &token);
+    }
+    Ok(token)
+}
+
+/// The token of the default workspace if this process may hand it out without I/O.
+#[pyfunction]
+#[pyo3(signature = (provider, *, grant_type=None, connection=None, resource=None, scopes=None, min_ttl=None, replacing=None))]
+#[allow(clippy::too_many_arguments)]
+pub(super) fn cached_token<'py>(
+    py: Python<'py>,
+    provider: &Bound<'py, PyAny>,
+    grant_type: Option<&Bound<'py, PyAny>>,
+    connection: Option<&Bound<'py, PyAny>>,
+    resource: Option<&Bound<'py, PyAny>>,
+    scopes: Option<&Bound<'py, PyAny>>,
+    min_ttl: Option<&Bound<'py, PyAny>>,
+    replacing: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Option<Py<PyAny>>> {
+    let wishes = Wishes {
+        provider,
+        grant_type,
+        connection,
+        resource,
+        scopes,
+        min_ttl,
+        replacing,
+    };
+    let plain = wishes.only_a_provider();
+    if plain && let Some(token) = tabled(py, provider) {
+        return Ok(Some(token));
+    }
+    let Some(engine) = workspace::opened_default_engine() else {
+        return Ok(None);
+    };
+    let Some(slot) = engine.cached(&wishes.to_request()?) else {
+        return Ok(None);
+    };
+    let token = object_of(py, &engine, &slot)?;
+    if plain {
+        tabulate(py, provider, slot, &token);
+    }
+    Ok(Some(token))
+}
+
+/// Does nothing, with the signature of `get_token`: the floor that benchmarks compare with.
+#[pyfunction]
+#[pyo3(signature = (provider, *, grant_type=None, connection=None, resource=None, scopes=None, min_ttl=None, replacing=None, timeout=None))]
+#[allow(clippy::too_many_arguments, unused_variables)]
+pub(super) fn _noop<'py>(
+    py: Python<'py>,
+    provider: &Bound<'py, PyAny>,
+    grant_type: Option<&Bound<'py, PyAny>>,
+    connection: Option<&Bound<'py, PyAny>>,
+    resource: Option<&Bound<'py, PyAny>>,
+    scopes: Option<&Bound<'py, PyAny>>,
+    min_ttl: Option<&Bound<'py, PyAny>>,
+    replacing: Option<&Bound<'py, PyAny>>,
+    timeout: Option<&Bound<'py, PyAny>>,
+) -> Py<PyAny> {
+    py.None()
+}
+
+/// A token named once and asked for often: what `@oauth` holds.
+#[pyclass(frozen, module = "evergrant._core")]
+pub(super) struct Handle {
+    request: TokenRequest,
+    bound: ArcSwapOption<Bound_>,
+}
+
+struct Bound_ {
+    workspace: u64,
+    slot: Arc<Slot>,
+    token: Py<PyAny>,
+}
+
+#[pymethods]
+impl Handle {
+    #[new]
+    #[pyo3(signature = (provider, grant_type=None, connection=None, resource=None, scopes=None, min_ttl=None))]
+    fn new(
+        provider: &Bound<'_, PyAny>,
+        grant_type: Option<&Bound<'_, PyAny>>,
+        connection: Option<&Bound<'_, PyAny>>,
+        resource: Option<&Bound<'_, PyAny>>,
+        scopes: Option<&Bound<'_, PyAny>>,
+        min_ttl: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let wishes = Wishes {
+            provider,
+            grant_type,
+            connection,
+            resource,
+            scopes,
+            min_ttl,
+            replacing: None,
+        };
+        Ok(Self {
+            request: wishes.to_request()?,
+            bound: ArcSwapOption::empty(),
+        })
+    }
+
+    /// The token, as `get_token` gives it.
+    fn __call__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        if let Some(token) = self.fresh(py) {
+            return Ok(token);
+        }
+        let engine = workspace::default_engine(py)?;
+        let (slot, token) = token_for(py, &engine, &self.request, DEFAULT_TIMEOUT)?;
+        self.bind(py, slot, &token);
+        Ok(token)
+    }
+
+    /// The token if this process may hand it out without I/O.
+    fn cached(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        if let Some(token) = self.fresh(py) {
+            return Ok(Some(token));
+        }
+        let Some(engine) = workspace::opened_default_engine() else {
+            return Ok(None);
+        };
+        let Some(slot) = engine.cached(&self.request) else {
+            return Ok(None);
+        };
+        let token = object_of(py, &engine, &slot)?;
+        self.bind(py, slot, &token);
+        Ok(Some(token))
+    }
+}
+
+impl Handle {
+    #[inline]
+    fn fresh(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let bound = self.bound.load();
+        let bound = bound.as_ref()?;
+        (bound.workspace == workspace::default_number() && bound.slot.fresh())
+            .then(|| bound.token.clone_ref(py))
+    }
+
+    fn bind(&self, py: Python<'_>, slot: Arc<Slot>, token: &Py<PyAny>) {
+        // A slot is fresh for a caller without wishes; whoever has some is judged anew each time.
+        if self.request.min_ttl.is_none() && self.request.scopes.is_empty() {
+            let bound = Bound_ {
+                workspace: workspace::default_number(),
+                slot,
+                token: token.clone_ref(py),
+            };
+            self.bound.store(Some(Arc::new(bound)));
+        }
+    }
+}
+
+pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The token of an engine, from wherever it has to come.
+pub(super) fn token_for(
+    py: Python<'_>,
+    engine: &Arc<Engine>,
+    request: &TokenRequest,
+    timeout: Duration,
+) -> PyResult<(Arc<Slot>, Py<PyAny>)> {
+    if let Some(slot) = engine.cached(request) {
+        let token = object_of(py, engine, &slot)?;
+        return Ok((slot, token));
+    }
+    let call = Call::start(py, work(engine, request.clone()))?;
+    match call.answer(py, Some(timeout), None)? {
+        Some(Answer::Token(engine, slot)) => {
+            let token = object_of(py, &engine, &slot)?;
+            Ok((slot, token))
+        }
+        _ => Err(errors::to_exception(
+            py,
+            &Error::internal("A token was asked for and something else came"),
+        )),
+    }
+}
+
+/// `get_token` as a verb.
+pub(super) fn work(engine: &Arc<Engine>, request: TokenRequest) -> Work {
+    let engine = Arc::clone(engine);
+    Box::pin(async move {
+        let slot = engine.get_token(&request).await?;
+        Ok(Answer::Token(engine, slot))
+    })
+}
+
+/// The Python object of a cached token: always the same one for the same slot.
+pub(super) fn object_of(py: Python<'_>, engine: &Engine, slot: &Slot) -> PyResult<Py<PyAny>> {
+    if let Some(object) = slot
+        .companion
+        .get()
+        .and_then(|object| object.downcast_ref::<Py<PyAny>>())
+    {
+        return Ok(object.clone_ref(py));
+    }
+    let make = ACCESS_TOKEN.get_or_try_init(py, || {
+        redact_logs(py)?;
+        py.import("evergrant._types")?
+            .getattr("AccessToken")?
+            .getattr("_make")
+            .map(Bound::unbind)
+    })?;
+    let token = &slot.stored.token;
+    live::add(&token.value);
+    let extra = PyDict::new(py);
+    for (name, value) in &token.extra {
+        extra.set_item(name, value)?;
+    }
+    let key = &slot.key;
+    let clock = engine
+        .clock()
+        .manual_clock()
+        .map(|clock| workspace::ManualClock::new_object(py, clock))
+        .transpose()?;
+    let object = make.bind(py).call1((
+        token.value.expose(),
+        token.expires_at.map(|at| at.millis()),
+        PyTuple::new(py, &token.scopes)?,
+        &token.token_type,
+        Some(&token.resource).filter(|resource| !resource.is_empty()),
+        engine.workspace(),
+        &*key.integration.provider,
+        key.integration.grant_type.as_str(),
+        &*key.connection,
+        extra,
+        clock,
+    ))?;
+    let object = object.unbind();
+    // Another thread may have been faster: then its object is the one.
+    let _ = slot.companion.set(Box::new(object));
+    match slot
+        .companion
+        .get()
+        .and_then(|object| object.downcast_ref::<Py<PyAny>>())
+    {
+        Some(object) => Ok(object.clone_ref(py)),
+        None => Err(errors::to_exception(
+            py,
+            &Error::internal("A token lost its object"),
+        )),
+    }
+}
+
+pub(super) fn parse_grant_type(py: Python<'_>, name: Option<&str>) -> PyResult<Option<GrantType>> {
+    match name {
+        None => Ok(None),
+        Some(name) => GrantType::parse(name).map(Some).ok_or_else(|| {
+            let error = Error::invalid_parameter(
+                "invalid_grant_type",
+                format!("grant_type is authorization_code or client_credentials, not {name:?}"),
+            );
+            errors::to_exception(py, &error)
+        }),
+    }
+}
+
+/// Scopes as callers write them: a sequence of words; one text is one scope.
+fn words(object: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    if let Ok(text) = object.cast::<PyString>() {
+        return Ok(vec![text.to_string()]);
+    }
+    object.try_iter()?.map(|word| word?.extract()).collect()
+}
+
+pub(super) fn seconds(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Duration> {
+    match timeout {
+        None => Ok(DEFAULT_TIMEOUT),
+        Some(timeout) => Ok(Duration::from_secs_f64(
+            timeout.extract::<f64>()?.clamp(0.0, 1e9),
+        )),
+    }
+}
+
+#[inline]
+fn tabled(py: Python<'_>, provider: &Bound<'_, PyAny>) -> Option<Py<PyAny>> {
+    TABLE.with(|table| {
+        let table = table.try_borrow().ok()?;
+        let entry = table[place(provider)].as_ref()?;
+        (entry.key.as_ptr() == provider.as_ptr()
+            && entry.workspace == workspace::default_number()
+            && entry.slot.fresh())
+        .then(|| entry.token.clone_ref(py))
+    })
+}
+
+fn tabulate(py: Python<'_>, provider: &Bound<'_, PyAny>, slot: Arc<Slot>, token: &Py<PyAny>) {
+    let Ok(key) = provider.cast::<PyString>() else {
+        return;
+    };
+    let entry = Entry {
+        key: key.clone().unbind(),
+        workspace: workspace::default_number(),
+        slot,
+        token: token.clone_ref(py),
+    };
+    let replaced = TABLE.with(|table| {
+        let mut table = table.try_borrow_mut().ok()?;
+        table[place(provider)].replace(entry)
+    });
+    // Dropped here, where dropping a Python object may run code that asks for a token again.
+    drop(replaced);
+}
+
+/// Objects are aligned to 16 bytes: the bits above choose the entry.
+#[inline]
+fn place(provider: &Bound<'_, PyAny>) -> usize {
+    (provider.as_ptr().addr() >> 4) % ENTRIES
+}
+
+/// Masks tokens in log records from the first one on.
+fn redact_logs(py: Python<'_>) -> PyResult<()> {
+    let setting = workspace::variable(py, "EVERGRANT_LOG_REDACTION")?;
+    py.import("evergrant._redact")?
+        .call_method1("install_log_redaction", (setting,))?;
+    Ok(())
+}

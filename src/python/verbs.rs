@@ -1,0 +1,525 @@
+//! The verbs by name: from a dict of arguments to a future, and from its answer to Python objects.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::connect::{self, ConnectRequest, Connecting, SignIn};
+use crate::engine::cache::Slot;
+use crate::engine::config::{Configure, Settings};
+use crate::engine::{Engine, TokenRequest};
+use crate::error::{Error, Result};
+use crate::model::GrantType;
+use crate::provider::catalog;
+use crate::python::call::{Call, Work};
+use crate::python::{convert, errors, token};
+use crate::secret::{Secret, live};
+
+/// Arguments that are secrets: they leave the dict before it becomes plain data.
+const SECRETS: [&str; 5] = [
+    "client_secret",
+    "refresh_token",
+    "replacing",
+    "session",
+    "callback_url",
+];
+
+static SIGN_INS: Mutex<Option<HashMap<u64, Arc<SignIn>>>> = Mutex::new(None);
+static NEXT_SIGN_IN: AtomicU64 = AtomicU64::new(1);
+
+/// What a verb answers.
+pub(super) enum Answer {
+    /// Plain data.
+    Plain(Value),
+    /// A token, and the engine it belongs to.
+    Token(Arc<Engine>, Arc<Slot>),
+}
+
+impl Answer {
+    pub(super) fn into_python(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match self {
+            Self::Plain(value) => convert::to_python(py, &value).map(Bound::unbind),
+            Self::Token(engine, slot) => token::object_of(py, &engine, &slot),
+        }
+    }
+}
+
+/// Begins a verb of an engine.
+pub(super) fn begin(
+    py: Python<'_>,
+    engine: &Arc<Engine>,
+    verb: &str,
+    arguments: &Bound<'_, PyDict>,
+) -> PyResult<Call> {
+    let plain = arguments.copy()?;
+    let mut secrets: HashMap<&str, Secret> = HashMap::new();
+    for name in SECRETS {
+        if let Some(value) = plain.get_item(name)? {
+            plain.del_item(name)?;
+            if !value.is_none() {
+                secrets.insert(name, Secret::from(value.cast::<PyString>()?.to_string()));
+            }
+        }
+    }
+    let arguments = convert::to_value(&plain)?;
+    if verb == "apply" {
+        let path: Path = parsed(py, arguments)?;
+        let work = apply(py, engine, path.path, path.check)?;
+        return Call::spawn(py, work);
+    }
+    let waits = !matches!(
+        verb,
+        "get_token"
+            | "status"
+            | "integrations"
+            | "connections"
+            | "providers"
+            | "provider"
+            | "check_provider"
+    );
+    match work(Arc::clone(engine), verb, arguments, secrets) {
+        Ok(work) if waits => Call::spawn(py, work),
+        Ok(work) => Call::start(py, work),
+        Err(error) => Err(errors::to_exception(py, &error)),
+    }
+}
+
+/// Runs a future that needs no network to its end on this thread's first poll, or on the runtime.
+pub(super) fn now<T: Send + 'static>(
+    py: Python<'_>,
+    future: impl Future<Output = Result<T>> + Send + 'static,
+) -> PyResult<T> {
+    let kept = Arc::new(Mutex::new(None));
+    let keep = Arc::clone(&kept);
+    let work: Work = Box::pin(async move {
+        let value = future.await?;
+        *keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+        Ok(Answer::Plain(Value::Null))
+    });
+    Call::start(py, work)?.answer(py, None, None)?;
+    let value = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+    value.ok_or_else(|| errors::to_exception(py, &Error::internal("A verb answered with nothing")))
+}
+
+/// `apply`, with the environment's variables as this process sees them now.
+pub(super) fn apply(
+    py: Python<'_>,
+    engine: &Arc<Engine>,
+    path: PathBuf,
+    check: bool,
+) -> PyResult<Work> {
+    let engine = Arc::clone(engine);
+    let environ = py.import("os")?.getattr("environ")?.call_method0("copy")?;
+    let variables: HashMap<String, String> = environ.extract()?;
+    let variables: HashMap<String, Secret> = variables
+        .into_iter()
+        .map(|(name, value)| (name, Secret::from(value)))
+        .collect();
+    Ok(Box::pin(async move {
+        let report = engine
+            .apply(&path, check, &|name| variables.get(name).cloned())
+            .await?;
+        plain(&report)
+    }))
+}
+
+/// Masks every live secret in a text; the same object when there is none.
+#[pyfunction]
+pub(super) fn redact_text<'py>(text: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyString>> {
+    if !live::any() {
+        return Ok(text.clone());
+    }
+    match crate::secret::redact::redact(text.to_cow()?.as_ref()) {
+        Some(masked) => Ok(PyString::new(text.py(), &masked)),
+        None => Ok(text.clone()),
+    }
+}
+
+/// Whether this process holds any secret that could be in a text.
+#[pyfunction]
+pub(super) fn has_live() -> bool {
+    live::any()
+}
+
+#[derive(Deserialize)]
+struct Names {
+    provider: String,
+    grant_type: Option<GrantType>,
+    #[serde(default = "default_connection")]
+    connection: String,
+}
+
+#[derive(Deserialize)]
+struct Filter {
+    provider: Option<String>,
+    grant_type: Option<GrantType>,
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    provider: String,
+    grant_type: Option<GrantType>,
+    #[serde(default = "default_connection")]
+    connection: String,
+    resource: Option<String>,
+    #[serde(default)]
+    scopes: Vec<String>,
+    min_ttl: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Connect {
+    provider: String,
+    grant_type: Option<GrantType>,
+    #[serde(default = "default_connection")]
+    connection: String,
+    #[serde(default)]
+    scopes: Vec<String>,
+    #[serde(default)]
+    again: bool,
+    #[serde(default = "default_connect_timeout")]
+    timeout: f64,
+    #[serde(default)]
+    redirect_uri: String,
+}
+
+#[derive(Deserialize)]
+struct Leave {
+    provider: String,
+    grant_type: Option<GrantType>,
+    #[serde(default = "default_connection")]
+    connection: String,
+    #[serde(default = "yes")]
+    revoke: bool,
+}
+
+#[derive(Deserialize)]
+struct Due {
+    provider: Option<String>,
+    grant_type: Option<GrantType>,
+    #[serde(default = "default_connection")]
+    connection: String,
+    #[serde(default)]
+    lead: f64,
+}
+
+#[derive(Deserialize)]
+struct Path {
+    path: PathBuf,
+    #[serde(default)]
+    check: bool,
+}
+
+#[derive(Deserialize)]
+struct Id {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Flow {
+    flow: u64,
+}
+
+#[derive(Deserialize)]
+struct ConfigureText {
+    provider: String,
+    grant_type: Option<GrantType>,
+    client_id: Option<String>,
+    #[serde(flatten)]
+    settings: Value,
+}
+
+fn work(
+    engine: Arc<Engine>,
+    verb: &str,
+    arguments: Value,
+    mut secrets: HashMap<&str, Secret>,
+) -> Result<Work> {
+    Ok(match verb {
+        "configure" => {
+            let ConfigureText {
+                provider,
+                grant_type,
+                client_id,
+                settings,
+            } = read(arguments)?;
+            let settings: Settings = read(settings)?;
+            let client_secret = secrets.remove("client_secret").map(Into::into);
+            let request = Configure {
+                provider,
+                grant_type,
+                client_id,
+                client_secret,
+                settings,
+            };
+            Box::pin(async move { plain(&engine.configure(request).await?) })
+        }
+        "get_token" => {
+            let asked: Asked = read(arguments)?;
+            let request = TokenRequest {
+                provider: asked.provider,
+                grant_type: asked.grant_type,
+                connection: asked.connection,
+                resource: asked.resource,
+                scopes: asked.scopes,
+                min_ttl: asked.min_ttl.map(duration),
+                replacing: secrets.remove("replacing").map(Into::into),
+            };
+            token::work(&engine, request)
+        }
+        "status" => {
+            let Names {
+                provider,
+                grant_type,
+                connection,
+            } = read(arguments)?;
+            Box::pin(
+                async move { plain(&engine.status(&provider, grant_type, &connection).await?) },
+            )
+        }
+        "integrations" => Box::pin(async move { plain(&engine.integrations().await?) }),
+        "connections" => {
+            let Filter {
+                provider,
+                grant_type,
+            } = read(arguments)?;
+            Box::pin(
+                async move { plain(&engine.connections(provider.as_deref(), grant_type).await?) },
+            )
+        }
+        "connect_start" => {
+            let (request, _) = connect_request(arguments)?;
+            Box::pin(async move { started(connect::connect(engine, request).await?) })
+        }
+        "connect_wait" => {
+            let Flow { flow } = read(arguments)?;
+            Box::pin(async move {
+                let sign_in = sign_in(flow)?;
+                let landed = sign_in.landed().await;
+                forget(flow);
+                plain(&landed?)
+            })
+        }
+        "connect_cancel" => {
+            let Flow { flow } = read(arguments)?;
+            Box::pin(async move {
+                if let Ok(sign_in) = sign_in(flow) {
+                    sign_in.cancel();
+                }
+                forget(flow);
+                Ok(Answer::Plain(Value::Null))
+            })
+        }
+        "begin_connect" => {
+            let (request, redirect_uri) = connect_request(arguments)?;
+            let session = secrets.remove("session").unwrap_or_else(|| "".into());
+            Box::pin(async move {
+                let begun = connect::begin_connect(engine, request, &redirect_uri, session).await?;
+                Ok(Answer::Plain(json!({
+                    "authorization_url": begun.authorization_url,
+                    "state": begun.state.expose(),
+                    "expires_at": begun.expires_at.millis(),
+                })))
+            })
+        }
+        "complete_connect" => {
+            let callback_url = secrets.remove("callback_url").unwrap_or_else(|| "".into());
+            let session = secrets.remove("session");
+            Box::pin(async move {
+                plain(&connect::complete_connect(engine, callback_url.expose(), session).await?)
+            })
+        }
+        "import_refresh_token" => {
+            let (request, _) = connect_request(arguments)?;
+            let refresh_token = secrets.remove("refresh_token").unwrap_or_else(|| "".into());
+            Box::pin(async move {
+                let ConnectRequest {
+                    provider,
+                    grant_type,
+                    connection,
+                    scopes,
+                    ..
+                } = request;
+                plain(
+                    &engine
+                        .import_refresh_token(
+                            &provider,
+                            refresh_token.into(),
+                            grant_type,
+                            &connection,
+                            &scopes,
+                        )
+                        .await?,
+                )
+            })
+        }
+        "test" => {
+            let Names {
+                provider,
+                grant_type,
+                connection,
+            } = read(arguments)?;
+            Box::pin(async move { plain(&engine.test(&provider, grant_type, &connection).await?) })
+        }
+        "disconnect" => {
+            let Leave {
+                provider,
+                grant_type,
+                connection,
+                revoke,
+            } = read(arguments)?;
+            Box::pin(async move {
+                plain(
+                    &engine
+                        .disconnect(&provider, grant_type, &connection, revoke)
+                        .await?,
+                )
+            })
+        }
+        "remove" => {
+            let Leave {
+                provider,
+                grant_type,
+                revoke,
+                ..
+            } = read(arguments)?;
+            Box::pin(async move { plain(&engine.remove(&provider, grant_type, revoke).await?) })
+        }
+        "refresh" => {
+            let Due {
+                provider,
+                grant_type,
+                connection,
+                lead,
+            } = read(arguments)?;
+            Box::pin(async move {
+                plain(&match provider {
+                    Some(provider) => {
+                        engine
+                            .refresh_now(&provider, grant_type, &connection)
+                            .await?
+                    }
+                    None => engine.refresh_due(duration(lead)).await?,
+                })
+            })
+        }
+        "providers" => Box::pin(async move {
+            let all = engine.catalog().all()?;
+            Ok(Answer::Plain(
+                all.iter().map(|provider| provider.to_value()).collect(),
+            ))
+        }),
+        "provider" => {
+            let Id { id } = read(arguments)?;
+            Box::pin(async move { Ok(Answer::Plain(engine.catalog().find(&id)?.to_value())) })
+        }
+        "check_provider" => {
+            let Path { path, .. } = read(arguments)?;
+            Box::pin(async move { plain(&catalog::check_provider(&path)) })
+        }
+        _ => return Err(Error::internal(format!("There is no verb {verb}"))),
+    })
+}
+
+fn connect_request(arguments: Value) -> Result<(ConnectRequest, String)> {
+    let Connect {
+        provider,
+        grant_type,
+        connection,
+        scopes,
+        again,
+        timeout,
+        redirect_uri,
+    } = read(arguments)?;
+    let timeout = duration(timeout);
+    Ok((
+        ConnectRequest {
+            provider,
+            grant_type,
+            connection,
+            scopes,
+            again,
+            timeout,
+        },
+        redirect_uri,
+    ))
+}
+
+fn started(connecting: Connecting) -> Result<Answer> {
+    match connecting {
+        Connecting::Done(status) => Ok(Answer::Plain(json!({ "status": status }))),
+        Connecting::SignIn(sign_in) => {
+            let flow = NEXT_SIGN_IN.fetch_add(1, Ordering::Relaxed);
+            let answer = json!({
+                "url": sign_in.url,
+                "flow": flow,
+                "loopback": sign_in.listens,
+                "redirect_uri": sign_in.redirect_uri,
+            });
+            sign_ins()
+                .get_or_insert_default()
+                .insert(flow, Arc::new(sign_in));
+            Ok(Answer::Plain(answer))
+        }
+    }
+}
+
+fn sign_in(flow: u64) -> Result<Arc<SignIn>> {
+    sign_ins()
+        .get_or_insert_default()
+        .get(&flow)
+        .cloned()
+        .ok_or_else(|| Error::internal("There is no such sign-in in this process"))
+}
+
+fn forget(flow: u64) {
+    sign_ins().get_or_insert_default().remove(&flow);
+}
+
+fn sign_ins() -> MutexGuard<'static, Option<HashMap<u64, Arc<SignIn>>>> {
+    SIGN_INS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn plain(answer: &impl Serialize) -> Result<Answer> {
+    serde_json::to_value(answer)
+        .map(Answer::Plain)
+        .map_err(|_| Error::internal("An answer is no plain data"))
+}
+
+fn read<T: DeserializeOwned>(arguments: Value) -> Result<T> {
+    serde_json::from_value(arguments)
+        .map_err(|error| Error::invalid_parameter("invalid_argument", error.to_string()))
+}
+
+fn parsed<T: DeserializeOwned>(py: Python<'_>, arguments: Value) -> PyResult<T> {
+    read(arguments).map_err(|error| errors::to_exception(py, &error))
+}
+
+fn duration(seconds: f64) -> Duration {
+    Duration::from_secs_f64(if seconds.is_nan() {
+        0.0
+    } else {
+        seconds.clamp(0.0, 1e9)
+    })
+}
+
+fn default_connection() -> String {
+    "default".to_owned()
+}
+
+fn default_connect_timeout() -> f64 {
+    300.0
+}
+
+fn yes() -> bool {
+    true
+}

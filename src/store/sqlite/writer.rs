@@ -1,0 +1,242 @@
+//! The writer thread: it drains its queue and commits what it found in one transaction, so that many share an fsync.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::Inner;
+use super::connection::explain;
+use crate::error::{Error, Result};
+use crate::system;
+
+/// How often, and after what pause, a batch is tried again while another process writes: 10 s in all.
+const TRIES: u32 = 80;
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// The jobs that wait for the writer thread of one store.
+#[derive(Default)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    ready: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: Vec<Job>,
+    started: bool,
+    stopped: bool,
+}
+
+/// Work for the writer thread, and where its outcome goes.
+pub(super) struct Job {
+    durable: bool,
+    /// Keeps the store open until the job is done, whoever has let go of it.
+    store: Arc<Inner>,
+    task: Box<dyn Task>,
+}
+
+impl Job {
+    /// A job and where its outcome will be told, after the commit. `durable`: the disk has it by then.
+    pub(super) fn new<T, F>(
+        store: Arc<Inner>,
+        durable: bool,
+        work: F,
+    ) -> (Self, oneshot::Receiver<Result<T>>)
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let task = Box::new(Pending {
+            work: Some(work),
+            outcome: None,
+            sender,
+        });
+        let job = Self {
+            durable,
+            store,
+            task,
+        };
+        (job, receiver)
+    }
+}
+
+trait Task: Send {
+    /// Does the work in the batch's transaction, all of it or nothing; an error is returned and kept for the answer.
+    fn run(&mut self, store: &Inner, connection: &Connection) -> Option<Error>;
+
+    /// Tells the outcome, or what the whole batch failed with.
+    fn answer(self: Box<Self>, failed: Option<Error>);
+}
+
+struct Pending<T, F> {
+    work: Option<F>,
+    outcome: Option<Result<T>>,
+    sender: oneshot::Sender<Result<T>>,
+}
+
+impl<T, F> Task for Pending<T, F>
+where
+    T: Send,
+    F: FnOnce(&Connection) -> rusqlite::Result<T> + Send,
+{
+    fn run(&mut self, store: &Inner, connection: &Connection) -> Option<Error> {
+        let work = self.work.take()?;
+        let outcome = in_savepoint(store, connection, work);
+        let failed = outcome.as_ref().err().cloned();
+        self.outcome = Some(outcome);
+        failed
+    }
+
+    fn answer(self: Box<Self>, failed: Option<Error>) {
+        let outcome = match (failed, self.outcome) {
+            (Some(error), _) => Err(error),
+            (None, Some(outcome)) => outcome,
+            (None, None) => Err(Error::internal("a committed job never ran")),
+        };
+        // Nobody listens when the caller was cancelled; the work is done all the same.
+        let _ = self.sender.send(outcome);
+    }
+}
+
+impl Queue {
+    /// Hands a job to the writer thread, which the first one starts.
+    pub(super) fn submit(self: &Arc<Self>, job: Job) -> Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.started {
+            let queue = Arc::clone(self);
+            system::spawn_thread("evergrant-store", move || queue.serve()).map_err(|error| {
+                Error::store(
+                    "thread_unavailable",
+                    format!("The store's writer can't start: {error}"),
+                )
+            })?;
+            state.started = true;
+        }
+        state.jobs.push(job);
+        self.ready.notify_one();
+        Ok(())
+    }
+
+    /// Lets the thread end: the store is closed.
+    pub(super) fn stop(&self) {
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .stopped = true;
+        self.ready.notify_one();
+    }
+
+    fn serve(&self) {
+        while let Some(jobs) = self.take() {
+            commit(jobs);
+        }
+    }
+
+    /// Waits for jobs outside the fork gate; `None` when the store is closed.
+    fn take(&self) -> Option<Vec<Job>> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if !state.jobs.is_empty() {
+                return Some(std::mem::take(&mut state.jobs));
+            }
+            if state.stopped {
+                return None;
+            }
+            state = self
+                .ready
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// One transaction for all. While another process writes, the gate is left between tries, so that a fork can happen.
+fn commit(mut jobs: Vec<Job>) {
+    for left in (0..TRIES).rev() {
+        match try_commit(jobs, left == 0) {
+            None => return,
+            Some(again) => jobs = again,
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Gives the jobs back when the file is busy, unless this is the `last` try.
+fn try_commit(mut jobs: Vec<Job>, last: bool) -> Option<Vec<Job>> {
+    let _entered = system::enter();
+    let store = Arc::clone(&jobs.first()?.store);
+    let mut side = store.writer.lock().unwrap_or_else(PoisonError::into_inner);
+    let durable = jobs.iter().any(|job| job.durable);
+    let begun = store
+        .for_writing(&mut side)
+        .and_then(|connection| begin(&store, connection, durable).map(|()| connection));
+    let failed = match begun {
+        Err(error) if error.code() == "store_busy" && !last => return Some(jobs),
+        Err(error) => Some(error),
+        Ok(connection) => run_all(&store, connection, &mut jobs).err(),
+    };
+    drop(side);
+    for job in jobs {
+        job.task.answer(failed.clone());
+    }
+    None
+}
+
+fn begin(store: &Inner, connection: &Connection, durable: bool) -> Result<()> {
+    let synchronous = if durable { "FULL" } else { "NORMAL" };
+    connection
+        .pragma_update(None, "synchronous", synchronous)
+        .and_then(|()| execute(connection, "BEGIN IMMEDIATE"))
+        .map_err(|error| explain(&store.file, &error))
+}
+
+/// Runs every job and commits. An error is the whole batch's; a job's own is in its answer.
+fn run_all(store: &Inner, connection: &Connection, jobs: &mut [Job]) -> Result<()> {
+    for job in jobs {
+        let failed = job.task.run(store, connection);
+        // Some errors (a full disk) end the transaction, and what ran before is undone with it.
+        if connection.is_autocommit() {
+            return Err(failed.unwrap_or_else(|| Error::internal("a transaction ended early")));
+        }
+    }
+    match execute(connection, "COMMIT") {
+        Ok(()) => {
+            store.count_commit();
+            Ok(())
+        }
+        Err(error) => {
+            // Fails when the commit ended the transaction itself.
+            let _ = execute(connection, "ROLLBACK");
+            Err(explain(&store.file, &error))
+        }
+    }
+}
+
+/// One job's part of a transaction: undone alone when it fails. A panic is its error, not the thread's end.
+fn in_savepoint<T>(
+    store: &Inner,
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> Result<T> {
+    let explain = |error| explain(&store.file, &error);
+    execute(connection, "SAVEPOINT job").map_err(explain)?;
+    let outcome = match catch_unwind(AssertUnwindSafe(|| work(connection))) {
+        Ok(outcome) => outcome.map_err(explain),
+        Err(_) => Err(Error::internal("a write to the store panicked")),
+    };
+    if outcome.is_err() && !connection.is_autocommit() {
+        execute(connection, "ROLLBACK TO job").map_err(explain)?;
+    }
+    if !connection.is_autocommit() {
+        execute(connection, "RELEASE job").map_err(explain)?;
+    }
+    outcome
+}
+
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}

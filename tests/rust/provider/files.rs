@@ -1,0 +1,355 @@
+//! The built-in files, and finding providers.
+
+use _core::error::ErrorKind;
+use _core::provider::catalog::{Catalog, custom};
+use _core::provider::{Grace, Meaning, Pkce, RevocationKind, Rotates, check, scope};
+
+use super::{SERVICE, USER, builtin, paths, with_files};
+
+const MINIMAL: &str = "
+id: sample
+name: Sample
+category: other
+summary: A sample provider.
+sources: [https://docs.example.com/oauth]
+endpoints:
+  authorization_endpoint: https://id.example.com/authorize
+  token_endpoint: https://id.example.com/token
+client: {authentication: [client_secret_post]}
+grants: {authorization_code: {}}
+";
+
+#[test]
+fn every_built_in_file_makes_a_spec_of_each_of_its_grants() {
+    let catalog = Catalog::builtin();
+    for id in catalog.ids() {
+        for grant_type in catalog.find(id).unwrap().grant_types() {
+            let spec = builtin(id, grant_type);
+            assert!(
+                spec.endpoints
+                    .token_endpoint
+                    .unwrap()
+                    .starts_with("https://"),
+                "{id}"
+            );
+            assert!(!spec.api.hosts.is_empty(), "{id}");
+            assert!(!spec.setup.steps.is_empty(), "{id}");
+        }
+    }
+}
+
+#[test]
+fn every_built_in_file_passes_the_check_that_users_files_get() {
+    for file in std::fs::read_dir("src/provider/catalog").unwrap() {
+        let path = file.unwrap().path();
+        let problems: Vec<_> = check::check_provider(&path)
+            .into_iter()
+            .filter(|problem| !problem.message.contains("is taken by the provider"))
+            .collect();
+        assert_eq!(problems, [], "{}", path.display());
+    }
+}
+
+#[test]
+fn ids_and_aliases_of_the_table_are_those_of_the_files() {
+    let catalog = Catalog::builtin();
+    for id in catalog.ids() {
+        let provider = catalog.find(id).unwrap();
+        assert_eq!(provider.id, id);
+        for alias in &provider.aliases {
+            assert_eq!(catalog.find(alias).unwrap().id, id);
+        }
+    }
+    for alias in [
+        "gmail",
+        "microsoft",
+        "microsoft_tenant",
+        "microsoft_app",
+        "entra_id",
+    ] {
+        let provider = catalog.find(alias).unwrap();
+        assert!(
+            provider.aliases.iter().any(|known| known == alias),
+            "{alias}"
+        );
+    }
+}
+
+#[test]
+fn every_built_in_file_names_the_vendors_pages() {
+    for provider in Catalog::builtin().all().unwrap() {
+        assert!(!provider.sources.is_empty(), "{}", provider.id);
+        assert!(
+            provider
+                .sources
+                .iter()
+                .all(|url| url.starts_with("https://")),
+            "{}",
+            provider.id
+        );
+    }
+}
+
+#[test]
+fn every_built_in_file_has_a_sample_of_the_replies_from_a_page_that_it_names() {
+    for provider in Catalog::builtin().all().unwrap() {
+        let path = format!("tests/data/replies/{}.json", provider.id);
+        let sample: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let others = sample
+            .as_object()
+            .unwrap()
+            .values()
+            .filter_map(|part| part.get("source"));
+        for source in std::iter::once(&sample["source"]).chain(others) {
+            let source = source.as_str().unwrap().to_owned();
+            assert!(provider.sources.contains(&source), "{path}: {source}");
+        }
+        assert!(
+            sample["token"].is_object() && sample["error"].is_object(),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn base_and_suggested_scopes_of_every_file_are_allowed_and_explained() {
+    let catalog = Catalog::builtin();
+    for id in catalog.ids() {
+        for grant_type in catalog.find(id).unwrap().grant_types() {
+            let spec = builtin(id, grant_type);
+            for scope in spec.scopes.base.iter().chain(spec.scopes.suggested.keys()) {
+                scope::validate(&spec.scopes, id, scope).unwrap();
+            }
+            assert!(
+                spec.scopes
+                    .suggested
+                    .values()
+                    .all(|meaning| meaning.ends_with('.')),
+                "{id}"
+            );
+        }
+    }
+}
+
+#[test]
+fn google_keeps_its_refresh_token_and_asks_for_consent() {
+    let spec = builtin("google_drive", USER);
+    assert_eq!(spec.refresh.unwrap().rotates, Rotates::Never);
+    assert_eq!(spec.authorization.parameters["access_type"], "offline");
+    assert_eq!(spec.authorization.parameters["prompt"], "consent");
+    assert_eq!(spec.api.hosts, ["www.googleapis.com"]);
+    assert_eq!(spec.revocation.kind, RevocationKind::Rfc7009);
+    assert!(spec.device.is_none());
+}
+
+#[test]
+fn microsoft_rotates_and_leaves_the_old_refresh_token_alive() {
+    let refresh = builtin("microsoft_graph", USER).refresh.unwrap();
+    assert_eq!(refresh.rotates, Rotates::Always);
+    assert_eq!(refresh.grace, Grace::Unlimited);
+    assert_eq!(refresh.requires_scope.as_deref(), Some("offline_access"));
+}
+
+#[test]
+fn a_service_grant_of_microsoft_asks_for_the_default_scope_of_its_cloud() {
+    let spec = builtin("microsoft_graph", SERVICE);
+    assert_eq!(spec.scopes.base, ["https://graph.microsoft.com/.default"]);
+    assert!(spec.refresh.is_none());
+}
+
+#[test]
+fn github_sends_pkce_and_asks_for_json() {
+    let spec = builtin("github", USER);
+    assert_eq!(spec.pkce, Pkce::Supported);
+    assert_eq!(spec.token.headers["Accept"], "application/json");
+    assert_eq!(
+        spec.refresh.unwrap().request.headers["Accept"],
+        "application/json"
+    );
+    assert_eq!(spec.expiry_signals[0].means, Meaning::Expired);
+}
+
+#[test]
+fn slack_gets_no_pkce_and_each_token_is_read_from_its_own_place() {
+    let user = builtin("slack", USER);
+    assert_eq!(user.pkce, Pkce::Never);
+    assert_eq!(user.authorization.rename["scope"], "user_scope");
+    assert_eq!(
+        user.reply.fields["access_token"].iter().next(),
+        Some("authed_user.access_token")
+    );
+    let bot = builtin("slack_bot", USER);
+    assert!(bot.authorization.rename.is_empty());
+    assert_eq!(
+        bot.reply.fields["access_token"].iter().next(),
+        Some("access_token")
+    );
+}
+
+#[test]
+fn an_unknown_provider_is_named_with_the_nearest_ones() {
+    let error = Catalog::builtin().find("gogle_drive").unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::UnknownProvider);
+    assert!(error.reason().contains("google_drive"), "{error}");
+    assert_eq!(
+        error.next_command(),
+        Some("evergrant providers google_drive")
+    );
+}
+
+#[test]
+fn a_name_near_nothing_leads_to_the_list() {
+    let error = Catalog::builtin().find("zzzz\u{1b}[31m").unwrap_err();
+    assert_eq!(error.next_command(), Some("evergrant providers"));
+    assert!(!error.to_string().contains('\u{1b}'));
+}
+
+#[test]
+fn a_users_file_adds_a_provider() {
+    let (_folder, catalog) = with_files(&[MINIMAL]);
+    let catalog = catalog.unwrap();
+    assert!(catalog.ids().contains(&"sample"));
+    assert_eq!(catalog.find("sample").unwrap().name, "Sample");
+}
+
+#[test]
+fn a_users_file_cannot_take_an_id_or_an_alias() {
+    for taken in [
+        "id: github",
+        "id: gmail",
+        "id: fresh\naliases: [slack]",
+        "id: fresh\naliases: [microsoft]",
+    ] {
+        let (_folder, catalog) = with_files(&[&MINIMAL.replace("id: sample", taken)]);
+        let error = catalog.unwrap_err();
+        assert_eq!(error.code(), "invalid_provider_file", "{taken}");
+        assert!(error.reason().contains("is taken by"), "{error}");
+    }
+}
+
+#[test]
+fn two_users_files_cannot_have_the_same_id() {
+    let (_folder, catalog) = with_files(&[MINIMAL, MINIMAL]);
+    assert!(catalog.unwrap_err().reason().contains("is taken by"));
+}
+
+#[test]
+fn a_broken_users_file_is_named_with_its_line_and_the_check_to_run() {
+    let (folder, catalog) = with_files(&["id: sample\nname: [\n"]);
+    let error = catalog.unwrap_err();
+    assert!(error.reason().contains("0.yaml: line "), "{error}");
+    let command = format!(
+        "evergrant check-provider {}",
+        folder.path().join("0.yaml").display()
+    );
+    assert_eq!(error.next_command(), Some(command.as_str()));
+}
+
+#[test]
+fn a_mistake_inside_one_users_file_leaves_the_other_providers_alone() {
+    let (_folder, catalog) = with_files(&[&format!("{MINIMAL}lifetime: 5\n")]);
+    let catalog = catalog.unwrap();
+    assert!(catalog.find("github").is_ok());
+    let error = catalog.find("sample").unwrap_err();
+    assert_eq!(error.code(), "invalid_provider_file");
+    assert!(
+        error.reason().contains("unknown field `lifetime`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_folder_that_is_missing_is_an_error() {
+    let missing = tempfile::tempdir().unwrap();
+    let folders = paths(&missing);
+    drop(missing);
+    assert_eq!(
+        Catalog::with_folders(&folders).unwrap_err().code(),
+        "provider_folder_unreadable"
+    );
+}
+
+#[test]
+fn a_grant_that_needs_a_mechanism_says_so_before_anything_is_asked() {
+    let text = MINIMAL.replace(
+        "{authorization_code: {}}",
+        "{authorization_code: {needs: [xml]}}",
+    );
+    let (_folder, catalog) = with_files(&[&text]);
+    let error = catalog
+        .unwrap()
+        .find("sample")
+        .unwrap()
+        .spec(USER, &Default::default())
+        .unwrap_err();
+    assert_eq!(error.code(), "grant_type_unsupported");
+}
+
+#[test]
+fn a_grant_type_that_the_provider_lacks_is_refused_by_name() {
+    let error = Catalog::builtin()
+        .find("slack")
+        .unwrap()
+        .spec(SERVICE, &Default::default())
+        .unwrap_err();
+    assert_eq!(error.code(), "grant_type_unknown");
+    assert!(
+        error.reason().contains("only authorization_code"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_id_of_a_custom_provider_is_lower_snake_case() {
+    for wrong in [
+        "",
+        "a",
+        "Acme",
+        "1acme",
+        "acme-corp",
+        "acme\n",
+        &"a".repeat(65),
+    ] {
+        assert_eq!(
+            custom(wrong).unwrap_err().code(),
+            "invalid_provider_id",
+            "{wrong:?}"
+        );
+    }
+    assert_eq!(custom("acme_2").unwrap().grant_types(), [USER, SERVICE]);
+}
+
+#[test]
+fn what_a_provider_shows_has_every_field_that_the_python_object_needs() {
+    let value = Catalog::builtin()
+        .find("microsoft_graph")
+        .unwrap()
+        .to_value();
+    assert_eq!(
+        value["grant_types"],
+        serde_json::json!(["authorization_code", "client_credentials"])
+    );
+    assert_eq!(
+        value["base_scopes"]["client_credentials"][0],
+        "https://graph.microsoft.com/.default"
+    );
+    assert_eq!(value["api_hosts"][0], "graph.microsoft.com");
+    assert_eq!(
+        value["parameters"]["authorization_code"]["tenant"]["default"],
+        "common"
+    );
+    assert!(value["parameters"]["client_credentials"]["tenant"]["default"].is_null());
+    assert!(value["setup"]["authorization_code"]["steps"][0].is_string());
+    for field in [
+        "id",
+        "aliases",
+        "name",
+        "category",
+        "summary",
+        "links",
+        "suggested_scopes",
+    ] {
+        assert!(!value[field].is_null(), "{field}");
+    }
+}

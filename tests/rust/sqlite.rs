@@ -1,0 +1,635 @@
+//! What only the store in a file promises: modes, refusals, other processes, forks, batches.
+
+#![allow(unsafe_code)]
+
+use std::fs::{self, Permissions};
+use std::future::Future;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Waker};
+use std::thread;
+
+use _core::error::{Error, ErrorKind};
+use _core::store::sqlite::SqliteStore;
+use _core::store::{Commit, Committed, Store};
+use rusqlite::Connection;
+
+use crate::store::{commit, connection, new_key, now, run, sealed, spilled, wait};
+use crate::system::{exit_code, exit_now, fork_and, in_child, is_child};
+
+const NOBODY: u32 = 65534;
+
+#[test]
+fn a_store_that_is_only_read_is_not_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("home").join("store.db");
+    let store = open(&path);
+    assert_eq!(now(store.list("default", None, None, 9)), []);
+    assert_eq!(now(store.changed()), 0);
+    assert!(store.writable());
+    assert!(!path.exists() && !folder.path().join("home").exists());
+}
+
+#[test]
+fn files_and_folders_are_open_to_nobody_else_whatever_the_umask() {
+    const NAME: &str = "sqlite::files_and_folders_are_open_to_nobody_else_whatever_the_umask";
+    let Some(folder) = child_folder(NAME) else {
+        for umask in ["0", "077"] {
+            let folder = tempfile::tempdir().expect("a folder");
+            must_succeed(in_folder(NAME, folder.path()).env("EVERGRANT_TEST_UMASK", umask));
+        }
+        return;
+    };
+    let umask = std::env::var("EVERGRANT_TEST_UMASK").expect("the parent sets it");
+    // SAFETY: the mask of this process, which runs this test alone.
+    unsafe { libc::umask(libc::mode_t::from_str_radix(&umask, 8).expect("octal")) };
+    let home = folder.join("home");
+    let store = open(&home.join("store.db"));
+    wait(store.commit(commit("alice", 0)));
+    store.reserve().expect("the disk has room");
+    let mode = |path: &Path| fs::metadata(path).expect("it was made").mode() & 0o7777;
+    for name in ["store.db", "store.db-wal", "store.db-shm"] {
+        assert_eq!(mode(&home.join(name)), 0o600, "{name}");
+    }
+    let replies = home.join("store.db.spill");
+    assert_eq!((mode(&home), mode(&replies)), (0o700, 0o700));
+    for file in fs::read_dir(replies).expect("it was made") {
+        assert_eq!(mode(&file.expect("readable").path()), 0o600);
+    }
+}
+
+#[test]
+fn a_file_that_a_backup_restored_open_to_others_is_closed_to_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store.db");
+    wait(open(&path).commit(commit("alice", 0)));
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("it is ours");
+    wait(open(&path).commit(commit("alice", 1)));
+    assert_eq!(
+        fs::metadata(&path).expect("it is there").mode() & 0o777,
+        0o600
+    );
+}
+
+#[test]
+fn a_symbolic_link_is_refused_as_file_and_as_its_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let real = folder.path().join("real");
+    fs::create_dir(&real).expect("a folder");
+    wait(open(&real.join("store.db")).commit(commit("alice", 0)));
+    symlink(real.join("store.db"), folder.path().join("link.db")).expect("a link");
+    symlink(
+        folder.path().join("nowhere"),
+        folder.path().join("dangling.db"),
+    )
+    .expect("a link");
+    for name in ["link.db", "dangling.db"] {
+        let error = refused(&folder.path().join(name));
+        assert_eq!(error.code(), "store_no_file", "{name}");
+    }
+    if rustix::process::geteuid().is_root() {
+        symlink(&real, folder.path().join("home")).expect("a link");
+        let error = refused(&folder.path().join("home").join("store.db"));
+        assert_eq!(error.code(), "store_folder_is_link");
+    }
+}
+
+#[test]
+fn a_folder_and_a_pipe_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pipe = folder.path().join("pipe");
+    must_succeed(Command::new("mkfifo").arg(&pipe));
+    assert_eq!(refused(folder.path()).code(), "store_no_file");
+    let error = refused(&pipe);
+    assert_eq!(error.code(), "store_no_file");
+    assert!(error.reason().contains("pipe") && error.reason().contains(&*pipe.to_string_lossy()));
+}
+
+#[test]
+fn garbage_and_another_applications_database_are_refused_and_left_as_they_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let garbage = folder.path().join("garbage");
+    fs::write(&garbage, [b'x'; 8192]).expect("writable");
+    let foreign = folder.path().join("foreign");
+    Connection::open(&foreign)
+        .and_then(|connection| connection.execute_batch("CREATE TABLE theirs (a)"))
+        .expect("a database");
+    for path in [garbage, foreign] {
+        let before = fs::read(&path).expect("readable");
+        let store = open(&path);
+        for error in [
+            run(store.list("default", None, None, 9)).expect_err("not ours"),
+            run(store.commit(commit("alice", 0))).expect_err("not ours"),
+        ] {
+            assert_eq!(error.code(), "store_foreign");
+            assert!(error.next_command().is_some());
+        }
+        assert_eq!(fs::read(&path).expect("readable"), before);
+    }
+}
+
+#[test]
+fn a_folder_that_everybody_can_write_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).expect("it is ours");
+    let store = open(&folder.path().join("store.db"));
+    let error = run(store.commit(commit("alice", 0))).expect_err("anybody could exchange the file");
+    assert_eq!(error.code(), "store_folder_open");
+}
+
+#[test]
+fn a_newer_schema_is_read_only_if_it_says_that_this_code_may() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (min_reader, works) in [(1, true), (2, false)] {
+        let path = folder.path().join(format!("{min_reader}.db"));
+        wait(open(&path).commit(commit("alice", 0)));
+        Connection::open(&path)
+            .and_then(|connection| {
+                connection.execute("UPDATE schema SET min_reader = ?1", [min_reader])?;
+                connection.pragma_update(None, "user_version", 99)
+            })
+            .expect("a database");
+        let outcome = run(open(&path).load(&connection("alice"), ""));
+        match outcome {
+            Ok(loaded) => assert_eq!((works, loaded.generation()), (true, 1)),
+            Err(error) => assert_eq!((works, error.code()), (false, "store_too_new")),
+        }
+    }
+}
+
+#[test]
+fn a_file_that_was_removed_while_in_use_is_an_error_and_no_new_one_is_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store.db");
+    let store = open(&path);
+    wait(store.commit(commit("alice", 0)));
+    assert_eq!(now(store.load(&connection("alice"), "")).generation(), 1);
+    fs::remove_file(&path).expect("it is ours");
+    for error in [
+        run(store.load(&connection("alice"), "")).map(drop),
+        run(store.commit(commit("alice", 1))).map(drop),
+        run(store.changed()).map(drop),
+    ] {
+        assert_eq!(error.expect_err("it is gone").code(), "store_gone");
+    }
+    assert!(!path.exists());
+}
+
+#[test]
+fn no_new_store_is_made_beside_the_log_of_one_that_was_removed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store.db");
+    fs::write(
+        folder.path().join("store.db-wal"),
+        b"what was not merged yet",
+    )
+    .expect("writable");
+    let error = run(open(&path).commit(commit("alice", 0))).expect_err("a store was here");
+    assert_eq!(error.code(), "store_gone");
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_replaced_file_is_noticed_and_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, backup) = (
+        folder.path().join("store.db"),
+        folder.path().join("backup.db"),
+    );
+    wait(open(&backup).commit(commit("bob", 0)));
+    let store = open(&path);
+    wait(store.commit(commit("alice", 0)));
+    let before = now(store.changed());
+    fs::rename(&backup, &path).expect("it is ours");
+    for beside in ["store.db-wal", "store.db-shm"] {
+        fs::remove_file(folder.path().join(beside)).expect("SQLite made it");
+    }
+    assert_ne!(now(store.changed()), before);
+    assert_eq!(now(store.load(&connection("alice"), "")).generation(), 0);
+    assert_eq!(now(store.load(&connection("bob"), "")).generation(), 1);
+    assert_eq!(wait(store.commit(commit("bob", 1))), Committed::Done);
+}
+
+#[test]
+fn equal_paths_share_one_store_in_a_process() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir(folder.path().join("home")).expect("a folder");
+    let store = open(&folder.path().join("home").join("store.db"));
+    let same = open(
+        &folder
+            .path()
+            .join("home")
+            .join("..")
+            .join("home")
+            .join("store.db"),
+    );
+    wait(store.commit(commit("alice", 0)));
+    assert_eq!((store.commits(), same.commits()), (1, 1));
+    assert_eq!(same.location(), store.location());
+}
+
+#[test]
+fn writes_that_wait_together_share_one_transaction_and_one_that_fails_fails_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store.db");
+    let store = open(&path);
+    let key = wait(store.add_key(new_key("default", "master", b"key"))).key_id;
+    let before = store.commits();
+    let other = Connection::open(&path).expect("a database");
+    other
+        .execute_batch("BEGIN IMMEDIATE")
+        .expect("nobody writes");
+    let mut commits: Vec<_> = (0..64)
+        .map(|number| {
+            // The last one is sealed under a data key that does not exist.
+            let grant = Some(sealed(key + i64::from(number == 63), 1, b"grant"));
+            store.commit(Commit {
+                grant,
+                durable: true,
+                ..commit(&number.to_string(), 0)
+            })
+        })
+        .collect();
+    for commit in &mut commits {
+        let polled = commit
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending());
+    }
+    other.execute_batch("COMMIT").expect("it was begun");
+    let outcomes: Vec<_> = commits.into_iter().map(run).collect();
+    let (last, others) = outcomes.split_last().expect("64 of them");
+    assert!(
+        others
+            .iter()
+            .all(|outcome| matches!(outcome, Ok(Committed::Done)))
+    );
+    assert_eq!(last.as_ref().map_err(Error::code), Err("data_key_gone"));
+    // The writer may have taken some before the rest came.
+    assert!(store.commits() - before <= 2);
+    assert_eq!(now(store.list("default", None, None, 99)).len(), 63);
+}
+
+#[test]
+fn a_store_that_can_only_be_read_serves_and_refuses_to_write() {
+    const NAME: &str = "sqlite::a_store_that_can_only_be_read_serves_and_refuses_to_write";
+    let Some(folder) = child_folder(NAME) else {
+        for open_elsewhere in [false, true] {
+            let (folder, path) = unwritable();
+            let store = open(&path);
+            wait(store.commit(commit("alice", 0)));
+            // Closed, there is one file; open elsewhere, what was committed is in its log.
+            let kept = open_elsewhere.then_some(store);
+            make_unwritable(folder.path());
+            must_succeed(as_nobody(&mut in_folder(NAME, folder.path())));
+            drop(kept);
+        }
+        return;
+    };
+    let store = open(&folder.join("home").join("store.db"));
+    assert!(!store.writable());
+    assert_eq!(now(store.load(&connection("alice"), "")).generation(), 1);
+    assert_eq!(now(store.changed()), now(store.changed()));
+    let error = run(store.commit(commit("alice", 1))).expect_err("it can't be written");
+    assert_eq!(
+        (error.kind(), error.code()),
+        (&ErrorKind::Store, "store_read_only")
+    );
+    assert_eq!(
+        store.reserve().map(drop).expect_err("no place").code(),
+        "store_read_only"
+    );
+}
+
+#[test]
+fn a_file_that_is_replaced_under_a_reader_that_can_not_write_is_noticed() {
+    const NAME: &str =
+        "sqlite::a_file_that_is_replaced_under_a_reader_that_can_not_write_is_noticed";
+    let Some(folder) = child_folder(NAME) else {
+        let (folder, path) = unwritable();
+        wait(open(&path).commit(commit("alice", 0)));
+        make_unwritable(folder.path());
+        let mut child = as_nobody(&mut in_folder(NAME, folder.path()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut output = std::io::BufReader::new(child.stdout.take().expect("piped"));
+        let mut line = String::new();
+        while !line.contains("loaded") {
+            line.clear();
+            assert!(std::io::BufRead::read_line(&mut output, &mut line).expect("readable") > 0);
+        }
+        if rustix::process::geteuid().is_root() {
+            wait(open(&path).commit(commit("alice", 1)));
+        } else {
+            // Without root nobody here can write it either.
+            make_writable(folder.path());
+            wait(open(&path).commit(commit("alice", 1)));
+            make_unwritable(folder.path());
+        }
+        drop(child.stdin.take());
+        let status = child.wait().expect("it ends");
+        assert!(status.success());
+        return;
+    };
+    let store = open(&folder.join("home").join("store.db"));
+    let before = now(store.changed());
+    assert_eq!(now(store.load(&connection("alice"), "")).generation(), 1);
+    say("loaded");
+    std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).expect("the parent closes it");
+    assert_ne!(now(store.changed()), before);
+    assert_eq!(now(store.load(&connection("alice"), "")).generation(), 2);
+}
+
+#[test]
+fn a_commit_of_another_process_changes_the_number() {
+    const NAME: &str = "sqlite::a_commit_of_another_process_changes_the_number";
+    if let Some(folder) = child_folder(NAME) {
+        wait(open(&folder.join("store.db")).commit(commit("alice", 1)));
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(&folder.path().join("store.db"));
+    wait(store.commit(commit("alice", 0)));
+    let before = now(store.changed());
+    must_succeed(&mut in_folder(NAME, folder.path()));
+    assert_ne!(now(store.changed()), before);
+    assert_eq!(now(store.load(&connection("alice"), "")).generation(), 2);
+}
+
+#[test]
+fn processes_that_make_the_store_at_once_all_write_to_one() {
+    const NAME: &str = "sqlite::processes_that_make_the_store_at_once_all_write_to_one";
+    if let Some(folder) = child_folder(NAME) {
+        let store = open(&folder.join("home").join("store.db"));
+        let name = std::process::id().to_string();
+        for generation in 0..10 {
+            assert_eq!(
+                wait(store.commit(commit(&name, generation))),
+                Committed::Done
+            );
+        }
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let children: Vec<_> = (0..6)
+        .map(|_| {
+            in_folder(NAME, folder.path())
+                .stdout(Stdio::null())
+                .spawn()
+                .expect("it starts")
+        })
+        .collect();
+    for mut child in children {
+        assert!(child.wait().expect("it ends").success());
+    }
+    let rows =
+        now(open(&folder.path().join("home").join("store.db")).list("default", None, None, 99));
+    assert_eq!(
+        rows.iter().map(|row| row.generation).collect::<Vec<_>>(),
+        [10; 6]
+    );
+}
+
+#[test]
+fn parent_and_forked_children_write_without_losing_a_commit() {
+    const NAME: &str = "sqlite::parent_and_forked_children_write_without_losing_a_commit";
+    let Some(folder) = child_folder(NAME) else {
+        let folder = tempfile::tempdir().expect("a folder");
+        must_succeed(&mut in_folder(NAME, folder.path()));
+        // A third process sees them all.
+        let rows = now(open(&folder.path().join("store.db")).list("default", None, None, 99));
+        let of = |name: &str| {
+            rows.iter()
+                .find(|row| &*row.key.connection == name)
+                .map(|row| row.generation)
+        };
+        assert!(of("busy").is_some_and(|generation| generation > 20));
+        assert_eq!((of("child"), of("parent")), (Some(20), Some(20)));
+        return;
+    };
+    let store = open(&folder.join("store.db"));
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // Another thread is inside transactions while this one forks.
+        scope.spawn(|| {
+            let mut generation = 0;
+            while !ended.load(Ordering::Relaxed) || generation <= 20 {
+                wait(store.commit(Commit {
+                    durable: true,
+                    ..commit("busy", generation)
+                }));
+                generation += 1;
+            }
+        });
+        for generation in 0..20 {
+            let child = fork_and(|| {
+                let read = now(store.load(&connection("child"), "")).generation();
+                let written = run(store.commit(commit("child", generation)));
+                i32::from((read, written.ok()) != (generation, Some(Committed::Done)))
+            });
+            assert_eq!(child, 0);
+            assert_eq!(
+                wait(store.commit(commit("parent", generation))),
+                Committed::Done
+            );
+        }
+        ended.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_forked_child_gets_slots_of_its_own_and_leaves_the_parents_alone() {
+    const NAME: &str = "sqlite::a_forked_child_gets_slots_of_its_own_and_leaves_the_parents_alone";
+    let Some(folder) = child_folder(NAME) else {
+        let folder = tempfile::tempdir().expect("a folder");
+        must_succeed(&mut in_folder(NAME, folder.path()));
+        let orphans = open(&folder.path().join("store.db"))
+            .orphans(None)
+            .expect("readable");
+        let mut names: Vec<_> = orphans
+            .iter()
+            .map(|orphan| &*orphan.spilled.connection.connection)
+            .collect();
+        names.sort_unstable();
+        assert_eq!(names, ["child", "parent"]);
+        return;
+    };
+    let store = open(&folder.join("store.db"));
+    wait(store.commit(commit("alice", 0)));
+    let parents = store.reserve().expect("the disk has room");
+    parents.write(&spilled(1, "parent")).expect("it fits");
+    let mut parents = Some(parents);
+    let child = fork_and(|| {
+        assert!(parents.as_ref().is_some_and(|slot| slot.clear().is_err()));
+        drop(parents.take());
+        let own = store.reserve().expect("the disk has room");
+        own.write(&spilled(1, "child")).expect("it fits");
+        std::mem::forget(own);
+        0
+    });
+    assert_eq!(child, 0);
+    std::mem::forget(parents);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_store_that_was_open_at_a_fork_without_handlers_is_refused_in_the_child() {
+    const NAME: &str =
+        "sqlite::a_store_that_was_open_at_a_fork_without_handlers_is_refused_in_the_child";
+    let Some(folder) = child_folder(NAME) else {
+        let folder = tempfile::tempdir().expect("a folder");
+        must_succeed(&mut in_folder(NAME, folder.path()));
+        return;
+    };
+    let store = open(&folder.join("store.db"));
+    wait(store.commit(commit("alice", 0)));
+    // SAFETY: the child makes no call but the ones under test and ends.
+    let child = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+    if child == 0 {
+        let codes = [
+            run(store.load(&connection("alice"), "")).map(drop),
+            run(store.commit(commit("alice", 1))).map(drop),
+            store.reserve().map(drop),
+        ]
+        .map(|outcome| outcome.err().map(|error| error.code() == "store_forked"));
+        drop(store);
+        exit_now(i32::from(codes != [Some(true); 3]));
+    }
+    assert_eq!(exit_code(child as i32), 0);
+    assert_eq!(wait(store.commit(commit("alice", 1))), Committed::Done);
+}
+
+#[test]
+fn a_damaged_file_is_named_with_the_next_command() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store.db");
+    wait(open(&path).commit(commit("alice", 0)));
+    let mut bytes = fs::read(&path).expect("readable");
+    for byte in &mut bytes[4096..] {
+        *byte = 0xff;
+    }
+    fs::write(&path, bytes).expect("writable");
+    let error = run(open(&path).load(&connection("alice"), "")).expect_err("it is damaged");
+    assert_eq!(error.code(), "store_damaged");
+    assert!(
+        error
+            .next_command()
+            .is_some_and(|command| command.contains("evergrant doctor"))
+    );
+}
+
+#[test]
+fn a_busy_file_is_waited_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store.db");
+    let store = open(&path);
+    wait(store.commit(commit("alice", 0)));
+    let other = Connection::open(&path).expect("a database");
+    other
+        .execute_batch("BEGIN IMMEDIATE")
+        .expect("nobody writes");
+    let mut waiting = pin!(store.commit(commit("alice", 1)));
+    assert!(
+        waiting
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
+    );
+    // Reading goes on meanwhile.
+    assert_eq!(now(store.load(&connection("alice"), "")).generation(), 1);
+    other.execute_batch("COMMIT").expect("it was begun");
+    assert_eq!(wait(waiting), Committed::Done);
+}
+
+fn open(path: &Path) -> SqliteStore {
+    SqliteStore::open(path).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn refused(path: &Path) -> Error {
+    SqliteStore::open(path)
+        .map(drop)
+        .expect_err("no store can be there")
+}
+
+/// A child that runs the test `name` with `folder` to work in.
+fn in_folder(name: &str, folder: &Path) -> Command {
+    let mut command = in_child(name);
+    command.env("EVERGRANT_TEST_FOLDER", folder);
+    command
+}
+
+/// The folder to work in, if this process is the child for the test `name`.
+fn child_folder(name: &str) -> Option<PathBuf> {
+    is_child(name).then(|| {
+        std::env::var_os("EVERGRANT_TEST_FOLDER")
+            .expect("the parent sets it")
+            .into()
+    })
+}
+
+fn must_succeed(command: &mut Command) {
+    let output = command.output().expect("it starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{}{text}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// A store's folder that [`make_unwritable`] can take away.
+fn unwritable() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = folder.path().join("home");
+    fs::create_dir(&home).expect("a folder");
+    let path = home.join("store.db");
+    (folder, path)
+}
+
+/// Nobody may write `folder/home` and its files any more, but everybody may still read them.
+fn make_unwritable(folder: &Path) {
+    fs::set_permissions(folder, Permissions::from_mode(0o755)).expect("it is ours");
+    set_modes(&folder.join("home"), 0o500, 0o400);
+}
+
+fn make_writable(folder: &Path) {
+    set_modes(&folder.join("home"), 0o700, 0o600);
+}
+
+fn set_modes(home: &Path, folder_mode: u32, file_mode: u32) {
+    let files = fs::read_dir(home)
+        .expect("a folder")
+        .map(|file| file.expect("readable").path());
+    let all = files
+        .filter(|file| file.is_file())
+        .map(|file| (file, file_mode));
+    for (path, mode) in all
+        .chain([(home.to_owned(), folder_mode)])
+        .collect::<Vec<_>>()
+    {
+        fs::set_permissions(&path, Permissions::from_mode(mode)).expect("it is ours");
+        if rustix::process::geteuid().is_root() {
+            chown(&path, Some(NOBODY), Some(NOBODY)).expect("root may");
+        }
+    }
+}
+
+/// Root can write everything, so what can't be written is shown to somebody else.
+fn as_nobody(command: &mut Command) -> &mut Command {
+    if rustix::process::geteuid().is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command
+}
+
+fn say(word: &str) {
+    use std::io::Write;
+    writeln!(std::io::stdout(), "{word}").expect("the parent reads");
+}
