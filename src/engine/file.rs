@@ -15,7 +15,7 @@ use crate::store::StoredState;
 use crate::vault::source::KEY_VARIABLES;
 
 /// How a variable of the environment is read; given by whoever owns the process.
-pub type Lookup = dyn Fn(&str) -> Option<Secret> + Send + Sync;
+pub type Lookup<'a> = dyn Fn(&str) -> Option<Secret> + Send + Sync + 'a;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,7 +80,7 @@ impl Engine {
         self: &Arc<Self>,
         path: &Path,
         check: bool,
-        lookup: &Lookup,
+        lookup: &Lookup<'_>,
     ) -> Result<Report> {
         let file = read(path)?;
         let folder = path.parent().unwrap_or(Path::new("."));
@@ -176,7 +176,7 @@ fn read(path: &Path) -> Result<File> {
 fn resolve(
     reference: &Reference,
     folder: &Path,
-    lookup: &Lookup,
+    lookup: &Lookup<'_>,
     provider: &str,
 ) -> Result<Secret> {
     let missing =

@@ -202,7 +202,6 @@ fn is_of_token_endpoint(meaning: &ErrorMeaning) -> bool {
         .at
         .as_ref()
         .is_none_or(|at| at.iter().any(|place| place == "token"))
-<<<<<<< HEAD
 }
 
 /// What an error means in the plain words of the provider file, if it knows the code or the words.
@@ -212,8 +211,6 @@ pub(super) fn in_plain_words(
     description: Option<&str>,
 ) -> Option<String> {
     meaning(spec, &Value::Null, Some(error), description, 0).map(|meaning| meaning.meaning.clone())
-=======
->>>>>>> part-O
 }
 
 /// Codes a vendor adds to the standard one: `error_codes`, which Microsoft writes `AADSTS70008` in the words, and codes

@@ -85,17 +85,9 @@ impl Parameters {
             if index > 0 {
                 json.push(b',');
             }
-<<<<<<< HEAD
-            for (text, end) in [(name, b':'), (value.expose(), b' ')] {
-                serde_json::to_writer(&mut json, text)
-                    .expect("text always is JSON, and a Vec takes all");
-                json.push(end);
-            }
-=======
             write_json(&mut json, name);
             json.push(b':');
             write_json(&mut json, value.expose());
->>>>>>> part-O
         }
         json.push(b'}');
         json

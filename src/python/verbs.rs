@@ -19,7 +19,6 @@ use crate::engine::config::{Configure, Settings};
 use crate::engine::{Engine, TokenRequest};
 use crate::error::{Error, Result};
 use crate::model::GrantType;
-use crate::provider::catalog;
 use crate::python::call::{Call, Work};
 use crate::python::{convert, errors, token};
 use crate::secret::{Secret, live};
@@ -424,7 +423,7 @@ fn work(
         }
         "check_provider" => {
             let Path { path, .. } = read(arguments)?;
-            Box::pin(async move { plain(&catalog::check_provider(&path)) })
+            Box::pin(async move { plain(&crate::provider::check::check_provider(&path)) })
         }
         _ => return Err(Error::internal(format!("There is no verb {verb}"))),
     })

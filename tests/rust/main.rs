@@ -1,20 +1,20 @@
 //! The tests of the core, one binary: each topic is a module.
 #![allow(clippy::unwrap_used)]
 
-mod layers;
-mod provider;
-mod redact;
-mod secret;
-mod sqlite;
-mod store;
-mod system;
 mod account;
 mod authorize;
 mod discovery;
 mod http;
+mod layers;
 mod provider;
+mod provider;
+mod redact;
 mod response;
 mod revoke;
+mod secret;
+mod sqlite;
+mod store;
 mod support;
+mod system;
 mod token;
 mod untrusted;
