@@ -7,7 +7,6 @@ mod discovery;
 mod http;
 mod layers;
 mod provider;
-mod provider;
 mod redact;
 mod response;
 mod revoke;
