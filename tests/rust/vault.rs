@@ -3,17 +3,20 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Barrier;
 use std::thread;
 
 use _core::error::{Error, ErrorKind};
 use _core::model::{ConnectionKey, GrantType, IntegrationKey};
 use _core::secret::{RefreshToken, Secret, SecretBytes};
-use _core::vault::source::ExplicitKey;
+use _core::vault::source::{ExplicitKey, KEY_VARIABLES};
 use _core::vault::{
     Context, DataKey, Environment, KeySource, Kind, MasterKey, Subject, fingerprint, open, seal,
 };
 use proptest::prelude::*;
+
+use crate::system::{in_child, is_child};
 
 const TEXT: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
@@ -378,9 +381,26 @@ fn a_key_command_runs_without_a_shell_and_without_the_key_variables() {
         failed(&commanded(&format!("true; echo {TEXT}"))).code(),
         "key_command_failed"
     );
-    // `env` fails if there is no such variable to be printed, and its text is no key if there is.
-    let inherits = commanded("printenv EVERGRANT_KEY_COMMAND");
-    assert_eq!(failed(&inherits).code(), "key_command_failed");
+}
+
+#[test]
+fn a_key_command_gets_none_of_the_key_variables() {
+    const NAME: &str = "vault::a_key_command_gets_none_of_the_key_variables";
+    if !is_child(NAME) {
+        let mut child = in_child(NAME);
+        for variable in KEY_VARIABLES {
+            child.env(variable, TEXT);
+        }
+        let status = child.stdout(Stdio::null()).status().expect("it starts");
+        assert!(status.success());
+        return;
+    }
+    for variable in KEY_VARIABLES {
+        assert_eq!(std::env::var(variable).as_deref(), Ok(TEXT));
+        // It would print a key if it got the variable.
+        let error = failed(&commanded(&format!("printenv {variable}")));
+        assert_eq!(error.code(), "key_command_failed");
+    }
 }
 
 #[test]
