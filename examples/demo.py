@@ -15,7 +15,12 @@ from evergrant import AccessToken, Workspace, injected
 from support import AuthorizationServer, UserAgent, leaks
 
 # From another process: nothing else in ours may open the store file while it is in use.
-READ = "import pathlib, sys; [print(p.read_bytes().decode('latin-1')) for p in pathlib.Path(sys.argv[1]).iterdir()]"
+READ = """
+import pathlib, sys
+for path in pathlib.Path(sys.argv[1]).rglob("*"):
+    if path.is_file():
+        print(path.read_bytes().decode("latin-1"))
+"""
 
 
 def story(workspace: Workspace, folder: str, server: AuthorizationServer) -> None:

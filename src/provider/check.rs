@@ -1,6 +1,6 @@
 //! Says what is wrong with a provider file: every mistake, where it stands, and what would be right.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Serialize;
@@ -17,6 +17,20 @@ use crate::model::GrantType;
 
 /// No file is told of more mistakes than this at once.
 const MOST_PROBLEMS: usize = 100;
+
+/// What every file has to say of its provider.
+const REQUIRED: [&str; 4] = ["id", "name", "category", "summary"];
+
+/// What a reader of types says, and what it means to whoever writes a file.
+const KINDS: [(&str, &str); 7] = [
+    ("expected f64", "expected a number"),
+    ("expected u16", "expected a whole number"),
+    ("expected usize", "expected a whole number"),
+    ("expected a boolean", "expected true or false"),
+    ("expected a sequence", "expected a list"),
+    ("expected string or map", "expected a word"),
+    ("expected a string", "expected text"),
+];
 
 /// How bad a [`Problem`] is.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -71,6 +85,7 @@ pub fn check_provider(path: &Path) -> Vec<Problem> {
     let mut check = Check {
         path,
         document: &document,
+        taken_out: BTreeMap::new(),
         problems: Vec::new(),
     };
     check.file(&Catalog::beside(path));
@@ -84,6 +99,8 @@ pub fn check_provider(path: &Path) -> Vec<Problem> {
 struct Check<'a> {
     path: &'a Path,
     document: &'a Document,
+    /// The items that were taken out of lists, by the path of the list: those behind them have moved up.
+    taken_out: BTreeMap<Vec<String>, BTreeSet<usize>>,
     problems: Vec<Problem>,
 }
 
@@ -182,7 +199,7 @@ impl Check<'_> {
             };
             let hint = hint_of(&mistake.message);
             self.report(Severity::Error, &mistake, hint);
-            if !take_out(merged, &mistake) {
+            if !self.take_out(merged, &mistake) {
                 return None;
             }
         }
@@ -270,26 +287,96 @@ impl Check<'_> {
     }
 
     fn report(&mut self, severity: Severity, mistake: &Mistake, hint: Option<String>) {
-        let at = self.position(mistake);
-        let message = sentence(mistake);
+        let (at, path) = self.position(mistake);
         self.problems.push(Problem {
             severity,
             path: self.path.display().to_string(),
             line: at.line,
             column: at.column,
-            message,
+            message: sentence(&path, &mistake.message),
             hint,
         });
     }
 
-    /// Where a mistake stands in this file; at `extends` when it is inherited.
-    fn position(&self, mistake: &Mistake) -> Position {
+    /// Where a mistake stands in this file, and its path there; at `extends` when it is inherited.
+    fn position(&self, mistake: &Mistake) -> (Position, Vec<String>) {
         let key = mistake.message.starts_with("unknown field");
-        places_of(mistake)
-            .iter()
-            .find_map(|path| self.document.position(&borrowed(path), key))
-            .or_else(|| self.document.position(&["extends"], true))
-            .unwrap_or(Position { line: 1, column: 1 })
+        let here = places_of(mistake).into_iter().find_map(|path| {
+            let path = self.as_written(path);
+            let at = self.document.position(&borrowed(&path), key)?;
+            let below = path.len() - mistake.path.len();
+            Some((at, path[below..].to_vec()))
+        });
+        here.unwrap_or_else(|| {
+            let extends = self.document.position(&["extends"], true);
+            (
+                extends.unwrap_or(Position { line: 1, column: 1 }),
+                mistake.path.clone(),
+            )
+        })
+    }
+
+    /// `path` with the places in lists that its items had before some were taken out.
+    fn as_written(&self, mut path: Vec<String>) -> Vec<String> {
+        for step in 0..path.len() {
+            let Some(taken_out) = self.taken_out.get(&path[..step]) else {
+                continue;
+            };
+            if let Ok(mut index) = path[step].parse::<usize>() {
+                for taken in taken_out {
+                    index += usize::from(*taken <= index);
+                }
+                path[step] = index.to_string();
+            }
+        }
+        path
+    }
+
+    /// Removes what `mistake` names from the file, so that the next mistake shows; whether there was anything to remove.
+    fn take_out(&mut self, merged: &mut Value, mistake: &Mistake) -> bool {
+        let missing = mistake.message.strip_prefix("missing field `");
+        let missing = missing.and_then(|rest| rest.split('`').next());
+        let required = match (mistake.path.as_slice(), missing) {
+            ([], Some(name)) => Some(name),
+            ([name], None) if REQUIRED.contains(&name.as_str()) => Some(name.as_str()),
+            _ => None,
+        };
+        if let (Some(name), Some(fields)) = (required, merged.as_object_mut()) {
+            // It would be missed next.
+            fields.insert(name.to_owned(), Value::from("-"));
+            return true;
+        }
+        let mut removed = false;
+        for path in places_of(mistake) {
+            let Some((last, parents)) = path.split_last() else {
+                continue;
+            };
+            let parent = parents
+                .iter()
+                .try_fold(&mut *merged, |node, step| match node {
+                    Value::Object(fields) => fields.get_mut(step),
+                    Value::Array(items) => items.get_mut(step.parse::<usize>().ok()?),
+                    _ => None,
+                });
+            match (parent, last.parse::<usize>()) {
+                (Some(Value::Object(fields)), _) => removed |= fields.remove(last).is_some(),
+                (Some(Value::Array(items)), Ok(index)) if index < items.len() => {
+                    items.remove(index);
+                    removed = true;
+                    let written = self.as_written(path.clone());
+                    let index = written
+                        .last()
+                        .and_then(|step| step.parse().ok())
+                        .unwrap_or(index);
+                    self.taken_out
+                        .entry(parents.to_vec())
+                        .or_default()
+                        .insert(index);
+                }
+                _ => {}
+            }
+        }
+        removed
     }
 }
 
@@ -309,47 +396,6 @@ fn places_of(mistake: &Mistake) -> Vec<Vec<String>> {
         places.extend(below(defaults));
     }
     places
-}
-
-/// Removes what `mistake` names from the file, so that the next mistake shows; whether there was anything to remove.
-fn take_out(merged: &mut Value, mistake: &Mistake) -> bool {
-    if let Some(field) = mistake
-        .message
-        .strip_prefix("missing field `")
-        .and_then(|rest| rest.split('`').next())
-        && mistake.path.is_empty()
-        && let Some(fields) = merged.as_object_mut()
-    {
-        return fields.insert(field.to_owned(), Value::from("-")).is_none();
-    }
-    let mut removed = false;
-    for path in places_of(mistake) {
-        let Some((last, parents)) = path.split_last() else {
-            continue;
-        };
-        let parent = parents
-            .iter()
-            .try_fold(&mut *merged, |node, step| match node {
-                Value::Object(fields) => fields.get_mut(step),
-                Value::Array(items) => step
-                    .parse::<usize>()
-                    .ok()
-                    .and_then(|index| items.get_mut(index)),
-                _ => None,
-            });
-        removed |= match parent {
-            Some(Value::Object(fields)) => fields.remove(last).is_some(),
-            Some(Value::Array(items)) => match last.parse::<usize>() {
-                Ok(index) if index < items.len() => {
-                    items.remove(index);
-                    true
-                }
-                _ => false,
-            },
-            _ => false,
-        };
-    }
-    removed
 }
 
 /// What is wrong with a text where it stands: a URL, a host or a pattern.
@@ -428,23 +474,23 @@ fn walk(value: &Value, path: &mut Vec<String>, visit: &mut dyn FnMut(&[String], 
 }
 
 /// A mistake as a sentence that names the field, without the list of all that would be right: that is the hint's.
-fn sentence(mistake: &Mistake) -> String {
-    let message = mistake
-        .message
+fn sentence(path: &[String], message: &str) -> String {
+    let message = message
         .split(", expected one of `")
         .next()
         .unwrap_or_default();
-    let message = match message
+    let unknown = message
         .strip_prefix("unknown field `")
-        .and_then(|rest| rest.strip_suffix('`'))
-    {
+        .and_then(|rest| rest.strip_suffix('`'));
+    let message = match unknown {
         Some(name) => format!("`{name}` is no field here"),
-        None => message
-            .replace("f64", "a number")
-            .replace("u16", "a whole number")
-            .replace("usize", "a whole number"),
+        None => KINDS
+            .iter()
+            .fold(message.to_owned(), |message, (kind, words)| {
+                message.replace(kind, words)
+            }),
     };
-    match mistake.path.as_slice() {
+    match path {
         [] => message,
         path => format!("{}: {message}", path.join(".")),
     }

@@ -111,7 +111,7 @@ impl Document {
                 at: error
                     .location()
                     .map_or(Position { line: 1, column: 1 }, Position::from),
-                message: error.without_snippet().render(),
+                message: first_words(&error.without_snippet().render()),
             })
     }
 
@@ -147,6 +147,16 @@ impl Document {
         }
         Some(at)
     }
+}
+
+/// What the YAML reader says, without the position, which stands apart, and its advice to programmers.
+fn first_words(message: &str) -> String {
+    let message = message.split(" at line ").next().unwrap_or(message);
+    let message = message
+        .split(", set DuplicateKeyPolicy")
+        .next()
+        .unwrap_or(message);
+    message.to_owned()
 }
 
 /// `child` over the provider it extends: what the file of a provider means (`data/README.md`, "Merge").

@@ -19,6 +19,7 @@ use pyo3::prelude::*;
 #[pyo3(name = "_core")]
 fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     log::install();
+    module.add("WATCHED", module.py().Ellipsis())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<bridge::Port>()?;
     module.add_class::<call::Call>()?;

@@ -2,6 +2,7 @@
 //!
 //! There is no lock here, only a snapshot that is swapped: a fork at any instant leaves the child a whole one.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -46,7 +47,7 @@ pub(super) fn process() -> &'static Live {
 }
 
 /// A set of secrets to look for. The process has one; tests make their own.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Live {
     any: AtomicBool,
     snapshot: ArcSwapOption<Snapshot>,
@@ -121,8 +122,14 @@ impl Live {
     }
 }
 
+impl fmt::Debug for Live {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Live([redacted])")
+    }
+}
+
 /// The live secrets at one instant.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Snapshot {
     current: Vec<Arc<Known>>,
     superseded: Vec<Arc<Known>>,
@@ -165,44 +172,31 @@ impl Snapshot {
     }
 }
 
-/// A secret and where to look for it: the last [`TAIL`] bytes of each way it is written.
-#[derive(Debug)]
+/// A secret and where to look for it.
 pub(super) struct Known {
     pub(super) secret: Secret,
-    pub(super) tails: Tails,
+    /// The last bytes of each way it is written, in the order of [`writings`].
+    pub(super) tails: Zeroizing<Vec<u128>>,
+    /// The length of its shortest writing.
     pub(super) shortest: usize,
-}
-
-/// One tail per writing, in the order of [`writings`].
-pub(super) struct Tails(pub(super) Zeroizing<Vec<u128>>);
-
-impl std::fmt::Debug for Tails {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Tails([redacted])")
-    }
 }
 
 impl Known {
     fn new(secret: Secret) -> Self {
         let written = writings(secret.expose());
+        let lengths = written.iter().map(|writing| writing.text.len());
+        let tails = written
+            .iter()
+            .map(|writing| tail::<TAIL>(writing.text.as_bytes()));
         Self {
-            tails: Tails(Zeroizing::new(
-                written
-                    .iter()
-                    .map(|writing| tail::<TAIL>(writing.text.as_bytes()))
-                    .collect(),
-            )),
-            shortest: written
-                .iter()
-                .map(|writing| writing.text.len())
-                .min()
-                .unwrap_or(0),
+            shortest: lengths.min().unwrap_or(0),
+            tails: Zeroizing::new(tails.collect()),
             secret,
         }
     }
 
     fn is(&self, secret: &Secret) -> bool {
-        self.tails.0.first() == Some(&tail::<TAIL>(secret.expose().as_bytes()))
+        self.tails.first() == Some(&tail::<TAIL>(secret.expose().as_bytes()))
             && self.secret == *secret
     }
 }

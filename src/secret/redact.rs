@@ -23,7 +23,6 @@ pub fn redact(text: &str) -> Option<String> {
 }
 
 /// Where to look: the tail of each writing of each secret, in a hash table of tails of one width.
-#[derive(Debug)]
 pub(super) struct Index {
     /// Bytes of a tail that are compared: all [`TAIL`], or 8 when a writing is shorter than that.
     wide: bool,
@@ -41,12 +40,6 @@ struct Entry {
     writing: usize,
 }
 
-impl std::fmt::Debug for Entry {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Entry([redacted])")
-    }
-}
-
 impl Drop for Entry {
     fn drop(&mut self) {
         self.tail.zeroize();
@@ -60,7 +53,7 @@ impl Index {
     /// Of all secrets of a snapshot.
     pub(super) fn new(snapshot: &Snapshot) -> Self {
         let wide = snapshot.known().all(|known| known.shortest >= TAIL);
-        let count: usize = snapshot.known().map(|known| known.tails.0.len()).sum();
+        let count: usize = snapshot.known().map(|known| known.tails.len()).sum();
         let mut index = Self {
             wide,
             occurs: [false; 256],
@@ -68,7 +61,7 @@ impl Index {
             entries: Vec::with_capacity(count),
         };
         for (number, known) in snapshot.known().enumerate() {
-            for (writing, tail) in known.tails.0.iter().enumerate() {
+            for (writing, tail) in known.tails.iter().enumerate() {
                 index.insert(*tail, number, writing);
             }
         }
@@ -98,9 +91,8 @@ impl Index {
 
     fn insert(&mut self, tail: u128, known: usize, writing: usize) {
         let tail = if self.wide { tail } else { tail >> 64 << 64 };
-        let compared = if self.wide { 0 } else { 8 };
-        for byte in &tail.to_le_bytes()[compared..] {
-            self.occurs[usize::from(*byte)] = true;
+        for byte in tail.to_le_bytes() {
+            self.occurs[usize::from(byte)] = true;
         }
         // A number that does not fit would mean 40 times more secrets than are kept.
         let Ok(number) = u32::try_from(self.entries.len() + 1) else {

@@ -8,6 +8,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
@@ -23,6 +24,8 @@ pub const SLOT_SIZE: u64 = 64 * 1024;
 /// The replies of all processes that share a store.
 pub struct Spill {
     folder: PathBuf,
+    /// Tells the files of this process apart: a store that was closed can leave slots behind that are still in use.
+    instance: u64,
     own: Arc<Mutex<Own>>,
 }
 
@@ -42,8 +45,10 @@ struct Own {
 impl Spill {
     /// Replies in `folder`, which the first slot makes.
     pub fn new(folder: PathBuf) -> Self {
+        static INSTANCES: AtomicU64 = AtomicU64::new(0);
         Self {
             folder,
+            instance: INSTANCES.fetch_add(1, Ordering::Relaxed),
             own: Arc::default(),
         }
     }
@@ -88,8 +93,8 @@ impl Spill {
         }))
     }
 
-    /// Replies left by processes that are gone or can't be seen, or by dropped slots of this one. Files of processes
-    /// that are gone and left nothing are removed.
+    /// Replies left by processes that are gone or can't be seen, by a store of this one that was closed, or by dropped
+    /// slots of this one. Files of processes that are gone and left nothing are removed.
     ///
     /// # Errors
     /// `Store` errors when the folder is there and can't be read.
@@ -100,12 +105,15 @@ impl Spill {
             Err(error) => return Err(self.failed(&error)),
         };
         let mut orphans = self.abandoned();
+        let own_path = self.own_path();
         for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
             let Some(owner) = path.file_name().and_then(|name| parse_name(name.to_str()?)) else {
                 continue;
             };
             let liveness = self.liveness(&owner);
-            if liveness == Liveness::Alive {
+            // Of this process, but not of this store: closed by now, it answers to nobody.
+            let closed = owner == system::owner() && path != own_path;
+            if liveness == Liveness::Alive && !closed {
                 continue;
             }
             // A file that can't be read, or went away meanwhile, holds nothing for us.
@@ -177,7 +185,7 @@ impl Spill {
     }
 
     fn own_path(&self) -> PathBuf {
-        self.folder.join(name_of(&system::owner()))
+        self.folder.join(name_of(&system::owner(), self.instance))
     }
 
     fn create(&self) -> io::Result<File> {
@@ -277,23 +285,25 @@ const MAGIC: [u8; 4] = *b"EGR1";
 const CHECKSUM: usize = 32;
 const HEADER: usize = MAGIC.len() + 4 + CHECKSUM;
 
-fn name_of(owner: &Owner) -> String {
+fn name_of(owner: &Owner, instance: u64) -> String {
     let Owner {
         boot_id,
         pid_namespace,
         pid,
         start_time,
     } = owner;
-    format!("{pid}-{start_time}-{pid_namespace}-{boot_id}")
+    format!("{pid}-{start_time}-{pid_namespace}-{instance}-{boot_id}")
 }
 
 fn parse_name(name: &str) -> Option<Owner> {
-    let mut parts = name.splitn(4, '-');
+    let mut parts = name.splitn(5, '-');
+    let mut number = || parts.next()?.parse::<u64>().ok();
+    let (pid, start_time, pid_namespace, _instance) = (number()?, number()?, number()?, number()?);
     Some(Owner {
-        pid: parts.next()?.parse().ok()?,
-        start_time: parts.next()?.parse().ok()?,
-        pid_namespace: parts.next()?.parse().ok()?,
         boot_id: parts.next()?.to_owned(),
+        pid_namespace,
+        pid: pid.try_into().ok()?,
+        start_time,
     })
 }
 

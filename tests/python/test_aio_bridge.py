@@ -100,7 +100,7 @@ def test_every_verb_asks_the_core_what_its_twin_asks(core, name):
     core.is_cached = False
     core.answers = {
         "connect_start": {"status": {}},
-        **dict.fromkeys(["integrations", "connections", "providers", "check_provider"], []),
+        **{verb: [] for verb in ("integrations", "connections", "providers", "check_provider")},
     }
 
     result = asyncio.run(getattr(aio, name)(**arguments))
@@ -261,7 +261,8 @@ def test_a_loop_closed_with_calls_pending_frees_its_port(loop):
     loop.close()
     for call in calls:
         call.finish("late")
-    del call, calls
+    del call
+    calls.clear()
     assert Port.open == before
 
 

@@ -406,7 +406,7 @@ def test_reports_say_each_step_and_fail_when_not_ok(run, core, verb, words):
 
 
 def test_no_revoke_and_check_reach_the_verb(run, core):
-    core.answers = dict.fromkeys(["disconnect", "remove", "apply"], {"ok": True})
+    core.answers = {verb: {"ok": True} for verb in ("disconnect", "remove", "apply")}
     run("disconnect", "github", "--no-revoke", "--connection", "ann")
     run("remove", "github", "--yes")
     run("apply", __file__, "--check")

@@ -194,7 +194,7 @@ def test_methods_are_filled(core):
 
         @property
         @oauth("github")
-        def value(self, *, token=injected):
+        def value(self, *, token=injected):  # noqa: PLR0206 - it is filled
             return token == TOKEN
 
     drive = Drive()
@@ -209,7 +209,7 @@ def test_methods_are_filled(core):
 def test_a_private_parameter_of_a_class_keeps_its_mangled_name():
     class Drive:
         @oauth("github", into="_Drive__token")
-        def method(self, __x, *, __token):
+        def method(self, __x, *, __token):  # noqa: PYI063 - mangling is the point
             return __x, __token == TOKEN
 
     assert Drive().method(1) == (1, True)
@@ -328,10 +328,10 @@ def test_one_string_for_scopes_is_refused():
     ],
 )
 def test_a_task_object_of_an_engine_is_refused_with_the_right_order(methods, engine):
-    def __call__(self, *, token):
+    def call(self, *, token):
         return None
 
-    task = type("Task", (), {"__call__": __call__, **dict.fromkeys(methods, print)})()
+    task = type("Task", (), {"__call__": call, **dict.fromkeys(methods, print)})()
 
     with pytest.raises(TypeError) as refused:
         oauth("github")(task)
@@ -524,10 +524,8 @@ def test_context_managers_of_decorated_generators_work():
     @contextlib.contextmanager
     @oauth("github")
     def session(*, token):
-        try:
+        with contextlib.suppress(KeyError):
             yield token == TOKEN
-        except KeyError:
-            pass
 
     with session() as value:
         assert value is True

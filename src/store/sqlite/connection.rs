@@ -11,19 +11,32 @@ use super::file::StoreFile;
 use crate::error::{Error, Result};
 use crate::store::schema::{APPLICATION_ID, MIGRATIONS, VERSION};
 
-/// How long one step waits for another process's write; whoever writes tries again outside the fork gate.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How long one step of the writer waits for another process; it tries again outside the fork gate.
+const WRITER_PATIENCE: Duration = Duration::from_millis(100);
+/// Readers wait only while another process repairs the log after a crash, or closes the file as the last one.
+const READER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Opens an existing file for writing, at the newest schema.
 pub(super) fn open_writer(file: &StoreFile) -> Result<Connection> {
-    let mut connection = open(file, file.path(), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut connection = open(
+        file,
+        file.path(),
+        OpenFlags::SQLITE_OPEN_READ_WRITE,
+        WRITER_PATIENCE,
+    )?;
     let outcome = (|| {
-        connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "secure_delete", "ON")?;
-        connection.pragma_update(None, "foreign_keys", "ON")
+        connection.pragma_update(None, "foreign_keys", "ON")?;
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
     })();
-    outcome.map_err(|error| explain(file, &error))?;
+    let journal: String = outcome.map_err(|error| explain(file, &error))?;
+    if journal != "wal" {
+        return Err(file.error(
+            "store_failed",
+            "is on a file system without shared memory, which SQLite's log needs",
+        ));
+    }
     if version(file, &connection)? < VERSION {
         migrate(file, &mut connection)?;
     }
@@ -34,14 +47,19 @@ pub(super) fn open_writer(file: &StoreFile) -> Result<Connection> {
 pub(super) fn open_reader(file: &StoreFile) -> Result<Option<Connection>> {
     let connection = if file.writable() {
         // Reading takes part in the log's bookkeeping, so that even a reader writes beside the file.
-        let connection = open(file, file.path(), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let connection = open(
+            file,
+            file.path(),
+            OpenFlags::SQLITE_OPEN_READ_WRITE,
+            READER_PATIENCE,
+        )?;
         connection
             .pragma_update(None, "query_only", "ON")
             .map_err(|error| explain(file, &error))?;
         connection
     } else {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-        open(file, Path::new(&uri(file)), flags)?
+        open(file, Path::new(&uri(file)), flags, READER_PATIENCE)?
     };
     match version(file, &connection)? {
         0 => Ok(None),
@@ -106,7 +124,7 @@ pub(super) fn explain(file: &StoreFile, error: &rusqlite::Error) -> Error {
     }
 }
 
-fn open(file: &StoreFile, path: &Path, mode: OpenFlags) -> Result<Connection> {
+fn open(file: &StoreFile, path: &Path, mode: OpenFlags, patience: Duration) -> Result<Connection> {
     file.refuse_place()?;
     // Each connection stays behind a mutex of its own, so SQLite needs none.
     let flags = mode | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -114,7 +132,7 @@ fn open(file: &StoreFile, path: &Path, mode: OpenFlags) -> Result<Connection> {
         Connection::open_with_flags(path, flags).map_err(|error| explain(file, &error))?;
     connection.set_prepared_statement_cache_capacity(64);
     connection
-        .busy_timeout(PATIENCE)
+        .busy_timeout(patience)
         .map_err(|error| explain(file, &error))?;
     refuse_foreign(file, &connection)?;
     Ok(connection)

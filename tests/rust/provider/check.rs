@@ -246,3 +246,74 @@ fn odd_documents_are_problems_and_no_panic() {
         assert!(!check(text).is_empty(), "{text:?}");
     }
 }
+
+#[test]
+fn mistakes_in_one_list_keep_their_places_although_each_is_found_alone() {
+    let text = GOOD.replace(
+        "authentication: [client_secret_post]",
+        "authentication: [client_secret_pst, 7, none, 8]",
+    );
+    let found: Vec<(u64, String)> = check(&text)
+        .into_iter()
+        .map(|problem| {
+            (
+                problem.column,
+                problem.message.split(": ").next().unwrap().to_owned(),
+            )
+        })
+        .collect();
+    let expected = [
+        (20, "client.authentication.0"),
+        (39, "client.authentication.1"),
+        (48, "client.authentication.3"),
+    ];
+    assert_eq!(
+        found,
+        expected.map(|(column, path)| (column, path.to_owned()))
+    );
+}
+
+#[test]
+fn a_required_field_of_the_wrong_kind_is_one_problem() {
+    let problem = only("name: Sample", "name: [Sample]");
+    assert_eq!(
+        problem.message,
+        "name: invalid type: sequence, expected text"
+    );
+}
+
+#[test]
+fn a_mistake_that_is_inherited_stands_at_extends() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("parent.yaml"),
+        GOOD.replace("rotates: always", "rotates: allways"),
+    )
+    .unwrap();
+    let child = folder.path().join("child.yaml");
+    let text = "id: child\nname: Child\ncategory: other\nsummary: Below.\nsources: [https://a.example]\nextends: sample\n";
+    std::fs::write(&child, text).unwrap();
+    let problems = check_provider(&child);
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    assert_eq!((problems[0].line, problems[0].column), (6, 1));
+}
+
+#[test]
+fn a_bomb_of_aliases_is_refused_and_not_expanded() {
+    let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..9 {
+        let below = format!("*a{}, ", level - 1).repeat(10);
+        text.push_str(&format!(
+            "a{level}: &a{level} [{}]\n",
+            below.trim_end_matches(", ")
+        ));
+    }
+    let problems = check(&text);
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+}
+
+#[test]
+fn a_document_that_is_too_deep_is_refused() {
+    let problems = check(&format!("a: {}{}", "[".repeat(10_000), "]".repeat(10_000)));
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+}

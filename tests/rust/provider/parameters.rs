@@ -135,6 +135,33 @@ fn a_parameter_in_a_path_is_one_segment_unless_the_file_says_otherwise() {
 }
 
 #[test]
+fn a_parameter_in_several_places_has_to_fit_the_strictest() {
+    let text = SAMPLE.replace(
+        "{label: Instance, example: acme}",
+        "{label: Instance, example: acme, optional: true}",
+    );
+    let text = text.replace(
+        "https://{login}/token",
+        "https://{login}/{instance}/token?site={instance}",
+    );
+    assert_eq!(
+        spec_of(&[&text], USER, &[("instance", "a_b")])
+            .unwrap_err()
+            .code(),
+        "invalid_parameter_value"
+    );
+    let elsewhere = text
+        .replace(
+            "https://{instance}.example.com/me",
+            "https://example.com/me",
+        )
+        .replace("'{instance}.example.com', ", "");
+    let elsewhere = elsewhere.replace("['https://{instance}.example.com/read']", "[]");
+    assert!(spec_of(&[&elsewhere], USER, &[("instance", "a_b")]).is_ok());
+    assert!(spec_of(&[&elsewhere], USER, &[("instance", "a/b")]).is_err());
+}
+
+#[test]
 fn a_parameter_that_is_neither_in_host_nor_path_is_any_text_of_one_line() {
     assert!(
         spec_of(
