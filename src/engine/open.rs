@@ -9,12 +9,14 @@ use crate::engine::flight::Flights;
 use crate::engine::keys::Keys;
 use crate::engine::{Engine, quote};
 use crate::error::{Error, Result};
-use crate::http::{self, Network};
+use crate::http;
+pub use crate::http::Network;
 use crate::provider::catalog::Catalog;
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::SqliteStore;
-use crate::vault::source::{ExplicitKey, KeySource};
+use crate::vault::source::KeySource;
+pub use crate::vault::source::{Environment as KeyEnvironment, ExplicitKey};
 
 /// A store that ends with its process; each is its own.
 const MEMORY: &str = "memory:";
@@ -31,7 +33,7 @@ pub struct Environment {
     /// `EVERGRANT_WORKSPACE`.
     pub workspace: Option<String>,
     /// The key's variables.
-    pub key: crate::vault::source::Environment,
+    pub key: KeyEnvironment,
     /// The folder of configuration, where the generated key is.
     pub config_home: Option<PathBuf>,
     /// `EVERGRANT_PROVIDERS`: folders with provider files.

@@ -11,14 +11,12 @@ use pyo3::types::{PyBytes, PyDict};
 
 use crate::clock::{self, Clock, Timestamp};
 use crate::engine::Engine;
-use crate::engine::open::{self, Choice, Environment};
+use crate::engine::open::{self, Choice, Environment, ExplicitKey, KeyEnvironment, Network};
 use crate::error::Error;
-use crate::http::Network;
 use crate::python::call::Call;
 use crate::python::token::{self, Wishes};
 use crate::python::{errors, verbs};
 use crate::secret::{Secret, SecretBytes};
-use crate::vault::source::ExplicitKey;
 
 static DEFAULT: Mutex<Option<Py<Workspace>>> = Mutex::new(None);
 static DEFAULT_ENGINE: arc_swap::ArcSwapOption<Engine> = arc_swap::ArcSwapOption::const_empty();
@@ -298,7 +296,7 @@ fn environment(py: Python<'_>) -> PyResult<Environment> {
         home: path("EVERGRANT_HOME")?.or_else(|| data.map(|data| data.join("evergrant"))),
         store: read("EVERGRANT_STORE")?,
         workspace: read("EVERGRANT_WORKSPACE")?,
-        key: crate::vault::source::Environment {
+        key: KeyEnvironment {
             key: read("EVERGRANT_KEY")?.map(Secret::from),
             key_file: path("EVERGRANT_KEY_FILE")?,
             key_command: read("EVERGRANT_KEY_COMMAND")?,

@@ -344,6 +344,7 @@ impl Tables {
             commit.grant.as_ref(),
             commit.token.as_ref().map(|token| &token.sealed),
         ])?;
+        let replaces = commit.replaces_default_token();
         let key = commit.key;
         let stored = self
             .connections
@@ -359,9 +360,11 @@ impl Tables {
         if commit.drop_tokens {
             stored.tokens.clear();
         }
-        stored.row.generation += 1;
+        stored.row.generation = commit.generation;
         stored.row.state = commit.state;
-        stored.row.expires_at = commit.expires_at;
+        if replaces {
+            stored.row.expires_at = commit.expires_at;
+        }
         stored.row.refreshed_at = commit.refreshed_at.or(stored.row.refreshed_at);
         if commit.grant.is_some() {
             (stored.row.grant, stored.fingerprint) = (commit.grant, commit.fingerprint);
@@ -372,7 +375,7 @@ impl Tables {
         if self
             .attempts
             .get(&key)
-            .is_some_and(|attempt| Some(attempt.id) == commit.attempt)
+            .is_some_and(|attempt| commit.forget_attempt || Some(attempt.id) == commit.attempt)
         {
             self.attempts.remove(&key);
         }

@@ -368,7 +368,7 @@ pub struct Commit {
     pub drop_grant: bool,
     /// Drops the tokens of all resources before `token` is written.
     pub drop_tokens: bool,
-    /// The new expiry to show.
+    /// The expiry of the default resource's token; read only where that token is replaced or dropped.
     pub expires_at: Option<Timestamp>,
     /// When the token was obtained, if one was.
     pub refreshed_at: Option<Timestamp>,
@@ -380,6 +380,17 @@ pub struct Commit {
     pub durable: bool,
     /// What to note in the audit trail.
     pub event: NewEvent,
+}
+
+impl Commit {
+    /// Whether the token of the default resource is another afterwards, so that `expires_at` counts.
+    pub fn replaces_default_token(&self) -> bool {
+        self.drop_tokens
+            || self
+                .token
+                .as_ref()
+                .is_some_and(|token| token.resource.is_empty())
+    }
 }
 
 /// The answer to a commit.

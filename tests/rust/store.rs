@@ -515,6 +515,7 @@ pub(crate) fn commit(name: &str, expected: u64) -> Commit {
     Commit {
         key: connection(name),
         expected,
+        generation: expected + 1,
         state: StoredState::Connected,
         grant: None,
         fingerprint: None,
@@ -524,6 +525,7 @@ pub(crate) fn commit(name: &str, expected: u64) -> Commit {
         expires_at: None,
         refreshed_at: None,
         attempt: None,
+        forget_attempt: false,
         durable: false,
         event: NewEvent {
             what: "refreshed",

@@ -323,6 +323,11 @@ pub(super) fn commit(connection: &Connection, commit: &Commit) -> Result<Committ
             ))?
             .execute(connection_params!(key, ":id": id.0))?;
     }
+    if commit.forget_attempt {
+        connection
+            .prepare_cached(of_connection!("DELETE FROM attempts"))?
+            .execute(connection_params!(key))?;
+    }
     put_event(connection, commit)?;
     Ok(Committed::Done)
 }
@@ -481,14 +486,14 @@ fn put_connection(connection: &Connection, commit: &Commit) -> Result<()> {
              VALUES (:workspace, :provider, :grant_type, :connection, :generation, :state, :expires_at, :refreshed_at,
                      :grant_key, :grant_generation, :grant_blob, :fingerprint)
              ON CONFLICT DO UPDATE SET generation = excluded.generation, state = excluded.state,
-             expires_at = excluded.expires_at, refreshed_at = coalesce(excluded.refreshed_at, refreshed_at),
+             expires_at = iif(:replaces, excluded.expires_at, expires_at), refreshed_at = coalesce(excluded.refreshed_at, refreshed_at),
              grant_key = coalesce(excluded.grant_key, grant_key),
              grant_generation = coalesce(excluded.grant_generation, grant_generation),
              fingerprint = iif(excluded.grant_blob IS NULL, fingerprint, excluded.fingerprint),
              grant_blob = coalesce(excluded.grant_blob, grant_blob)",
         )?
         .execute(connection_params!(commit.key,
-            ":generation": (commit.expected + 1).cast_signed(),
+            ":generation": commit.generation.cast_signed(),
             ":state": commit.state.as_str(),
             ":expires_at": commit.expires_at.map(Timestamp::millis),
             ":refreshed_at": commit.refreshed_at.map(Timestamp::millis),
@@ -496,6 +501,7 @@ fn put_connection(connection: &Connection, commit: &Commit) -> Result<()> {
             ":grant_generation": grant.map(|grant| grant.generation.cast_signed()),
             ":grant_blob": grant.map(|grant| &grant.blob),
             ":fingerprint": commit.fingerprint,
+            ":replaces": commit.replaces_default_token(),
         ))?;
     Ok(())
 }

@@ -1,0 +1,302 @@
+//! One refresh of one connection, step by step: claim, reserve, send, read the outcome, commit.
+//!
+//! Of every line the question is: what if the process dies here? The attempt's row says who leads and that a request
+//! may have left; the slot holds the reply from its first microsecond; the commit is compare-and-swap.
+
+mod claim;
+mod outcome;
+mod reply;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) use self::reply::{LeftBehind, stored_token};
+use crate::engine::Engine;
+use crate::engine::config::Integration;
+use crate::engine::freshness::{self, Freshness, Need, StoredToken, judge};
+use crate::engine::record::Note;
+use crate::error::Result;
+use crate::model::{ConnectionKey, Grant, GrantType};
+use crate::oauth::response::Outcome;
+use crate::oauth::{self};
+use crate::provider::Spec;
+use crate::store::{Attempt, AttemptId, Claimed, EndingOutcome, Loaded};
+use crate::vault::{self, Kind, Subject};
+
+/// An attempt is over after this long in any case: it outlasts its request (10 s to connect, 120 s to reply).
+const LEASE: Duration = Duration::from_secs(150);
+/// What must be left of the lease for a request to be sent.
+const LEFT_TO_SEND: Duration = Duration::from_secs(135);
+/// How often a commit is tried before the reply stays in its slot.
+const COMMIT_TRIES: u32 = 4;
+
+/// Why a refresh is wanted, and of what.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// The connection.
+    pub key: ConnectionKey,
+    /// The resource, empty for the default.
+    pub resource: String,
+    /// What was wrong with the stored token.
+    pub reason: Freshness,
+    /// What the caller needs.
+    pub need: Need,
+}
+
+/// What a leader knows when it claims.
+struct Lead<'a> {
+    engine: &'a Arc<Engine>,
+    order: &'a Order,
+    integration: Integration,
+    spec: Spec,
+    loaded: Loaded,
+    grant: Option<Grant>,
+    token: Option<Arc<StoredToken>>,
+    note: Option<Note>,
+    attempt: AttemptId,
+}
+
+/// Whether the flight is over or has to look again.
+enum Next {
+    Landed(Arc<StoredToken>),
+    LookAgain,
+}
+
+/// Refreshes until there is a token that suits, or an error that says whose move it is.
+pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToken>> {
+    let mut invalid_client_seen = None;
+    loop {
+        engine.commit_left_behind(&order.key).await?;
+        let loaded = engine.store.load(&order.key, &order.resource).await?;
+        let service = order.key.integration.grant_type == GrantType::ClientCredentials;
+        engine.check_state(&order.key, &loaded, service).await?;
+        let meant = engine
+            .meant(
+                &order.key.integration.provider,
+                Some(order.key.integration.grant_type),
+            )
+            .await?;
+        let integration = engine
+            .open_integration(&meant.key, meant.row.as_ref())
+            .await?;
+        let token = engine.open_token(&order.key, &loaded).await?;
+        let judged = judge(
+            token.as_deref(),
+            &order.key,
+            &order.need,
+            service.then_some(integration.revision),
+            engine.clock.wall(),
+        );
+        if let Some(token) = &token
+            && judged.serves()
+            && judged != order.reason
+        {
+            return Ok(Arc::clone(token));
+        }
+        let grant = engine.open_grant(&order.key, &loaded).await?;
+        let kept = grant
+            .as_ref()
+            .map(|grant| grant.kept.clone())
+            .unwrap_or_default();
+        let spec = integration.spec_with(&kept)?;
+        if let Some(grant) = &grant
+            && !service
+        {
+            engine.same_client(&integration, grant, &order.key)?;
+        }
+        let mut lead = Lead {
+            engine: &engine,
+            order: &order,
+            note: engine.note_of(&order.key, &loaded).await,
+            integration,
+            spec,
+            loaded,
+            grant,
+            token,
+            attempt: AttemptId(vault::random_array()?),
+        };
+        lead.check_grant()?;
+        lead.check_rest(invalid_client_seen)?;
+        if !engine.store.writable() {
+            return lead.unrecorded().await;
+        }
+        match engine.store.claim(&order.key, lead.claimant()).await? {
+            Claimed::Changed => {}
+            Claimed::Held(attempt) => pause(&engine, &attempt).await,
+            Claimed::Ours { previous } => match lead.fly(previous).await {
+                Ok(Next::Landed(token)) => return Ok(token),
+                Ok(Next::LookAgain) => {}
+                Err(error) if error.code() == "invalid_client" && invalid_client_seen.is_none() => {
+                    // Once more, if the configuration changed meanwhile.
+                    let now = engine.meant(
+                        &order.key.integration.provider,
+                        Some(order.key.integration.grant_type),
+                    );
+                    let revision = now.await?.row.map(|row| row.revision);
+                    if revision == Some(lead.integration.revision) {
+                        return Err(error);
+                    }
+                    invalid_client_seen = Some(lead.integration.revision);
+                }
+                Err(error) => return Err(error),
+            },
+        }
+    }
+}
+
+impl Lead<'_> {
+    /// Leads the claimed attempt to its end.
+    async fn fly(&mut self, previous: Option<Attempt>) -> Result<Next> {
+        let abandoned = previous
+            .as_ref()
+            .is_some_and(|attempt| attempt.ending.is_none());
+        if abandoned {
+            if self.engine.replay_orphans(Some(&self.order.key)).await? > 0 {
+                self.release().await?;
+                return Ok(Next::LookAgain);
+            }
+            if let Err(error) = self.check_replay(EndingOutcome::Unknown) {
+                let note = self.note(
+                    "The process that was refreshing ended before the reply was stored".to_owned(),
+                );
+                self.settle(EndingOutcome::Unknown, self.failures(), None, note)
+                    .await?;
+                return Err(error);
+            }
+        }
+        let replays = abandoned || self.replays();
+        let slot = match self.reserve() {
+            Ok(slot) => slot,
+            Err(error) => {
+                self.release().await?;
+                return Err(error);
+            }
+        };
+        if !self.may_send().await? {
+            self.release().await?;
+            return Ok(Next::LookAgain);
+        }
+        tracing::info!(provider = %self.order.key.integration.provider, connection = %self.order.key.connection,
+            reason = self.order.reason.as_str(), "refreshing");
+        match self.send().await {
+            Outcome::Issued(issued) => self.issued(*issued, slot).await.map(Next::Landed),
+            Outcome::Unusable {
+                refresh_token,
+                refresh_expires_at,
+                rule,
+                ..
+            } => {
+                self.unusable(refresh_token, refresh_expires_at, rule, slot)
+                    .await
+            }
+            Outcome::Refused {
+                error,
+                description,
+                condemns,
+            } => self.refused(error, description, condemns, replays).await,
+            Outcome::NotProcessed {
+                error,
+                description,
+                retry_after,
+                condemns,
+                reason,
+                ..
+            } => {
+                let failures = self.failures() + 1;
+                let rest = freshness::back_off(failures, retry_after, random_fraction());
+                let note = Note {
+                    error: error.clone(),
+                    description: description.clone(),
+                    ..self.note(reason.clone())
+                };
+                self.settle(EndingOutcome::NotProcessed, failures, Some(rest), note)
+                    .await?;
+                Err(self.not_processed(error, description, condemns, reason, rest))
+            }
+            Outcome::Unknown { reason, html } => {
+                let failures = self.failures() + 1;
+                let rest = freshness::back_off(failures, None, random_fraction());
+                let outcome = match self.service() {
+                    true => EndingOutcome::NotProcessed,
+                    false => EndingOutcome::Unknown,
+                };
+                self.settle(outcome, failures, Some(rest), self.note(reason.clone()))
+                    .await?;
+                Err(if html {
+                    self.rejected("reply_not_json", reason)
+                } else {
+                    self.unavailable(reason, Some(rest))
+                })
+            }
+        }
+    }
+
+    async fn send(&self) -> Outcome {
+        let http = self.engine.http();
+        let client = self.integration.client(&self.spec);
+        let clock = &self.engine.clock;
+        match self
+            .grant
+            .as_ref()
+            .and_then(|grant| Some((grant, grant.refresh_token.as_ref()?)))
+        {
+            Some((grant, refresh_token)) if !self.service() => {
+                let refresh = oauth::token::Refresh {
+                    refresh_token: Some(refresh_token),
+                    access_token: self.token.as_ref().map(|stored| &stored.token.value),
+                    scopes: &[],
+                    granted: &grant.granted_scopes,
+                    resource: &self.order.resource,
+                    redirect_uri: None,
+                    subject: grant.subject.as_deref(),
+                };
+                oauth::token::refresh(&http, &self.spec, client, refresh, clock).await
+            }
+            _ => {
+                let scopes = self
+                    .engine
+                    .requested_scopes(&self.integration, &self.spec, &[]);
+                oauth::token::client_credentials(
+                    &http,
+                    &self.spec,
+                    client,
+                    &scopes,
+                    &self.order.resource,
+                    clock,
+                )
+                .await
+            }
+        }
+    }
+}
+
+impl Engine {
+    async fn note_of(&self, key: &ConnectionKey, loaded: &Loaded) -> Option<Note> {
+        let sealed = loaded.attempt.as_ref()?.ending.as_ref()?.note.as_ref()?;
+        self.open(Subject::Connection(key), Kind::Note, "", sealed)
+            .await
+            .ok()
+    }
+}
+
+/// Error codes that mean "later", not "no".
+fn transient(error: &str) -> bool {
+    matches!(
+        error,
+        "temporarily_unavailable" | "server_error" | "slow_down" | "rate_limited" | "ratelimited"
+    )
+}
+
+/// Waits for another leader's attempt, a little longer each time by chance, so that waiters don't march in step.
+async fn pause(engine: &Engine, attempt: &Attempt) {
+    let left = attempt.deadline.since(engine.clock.monotonic());
+    let pause = Duration::from_millis(25).mul_f64(1.0 + 3.0 * random_fraction());
+    tokio::time::sleep(pause.min(left.max(Duration::from_millis(1)))).await;
+}
+
+/// A number from 0 to 1. Without random numbers the waiters march in step, and no more happens.
+fn random_fraction() -> f64 {
+    f64::from(u16::from_be_bytes(
+        vault::random_array().unwrap_or_default(),
+    )) / f64::from(u16::MAX)
+}

@@ -1,0 +1,404 @@
+//! What each outcome of a refresh does: to the store, and to those who wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::reply::{Reply, rotate, stored_token};
+use super::{Lead, Next, random_fraction, transient};
+use crate::clock::Timestamp;
+use crate::engine::freshness::{self, StoredToken};
+use crate::engine::record::{Note, Spill};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Account, Grant, Refusal};
+use crate::oauth::response::{Issued, Outcome};
+use crate::oauth::revoke::RevokedToken;
+use crate::oauth::{self};
+use crate::provider::Condemns;
+use crate::secret::RefreshToken;
+use crate::store::{Commit, Committed, EndingOutcome, Slot, StoredState};
+use crate::vault::{Kind, Subject};
+
+impl Lead<'_> {
+    /// The reply brought a token: into the slot, into the store, and only then to the callers.
+    pub(super) async fn issued(
+        &self,
+        issued: Issued,
+        slot: Option<Arc<dyn Slot>>,
+    ) -> Result<Arc<StoredToken>> {
+        let now = self.engine.clock.wall();
+        let rotated = issued.refresh_token.is_some();
+        let mut grant = self
+            .grant
+            .clone()
+            .unwrap_or_else(|| self.service_grant(now));
+        rotate(
+            &mut grant,
+            issued.refresh_token,
+            issued.refresh_expires_at,
+            &self.spec,
+            now,
+        );
+        grant.kept.extend(issued.kept);
+        grant.refusal = None;
+        let mut token = issued.token;
+        token.revision = self.integration.revision;
+        token.resource.clone_from(&self.order.resource);
+        match issued.granted_scopes {
+            Some(scopes) => token.scopes = scopes,
+            None => token.scopes.clone_from(&grant.granted_scopes),
+        }
+        if self.service() {
+            grant.granted_scopes.clone_from(&token.scopes);
+        }
+        let stored = stored_token(token, &grant, &self.spec);
+        let reply = Reply {
+            spill: Spill {
+                grant,
+                token: Some(stored.clone()),
+            },
+            expected: self.loaded.generation(),
+            attempt: self.attempt,
+            slot,
+            rotated,
+        };
+        match self.engine.keep(&self.order.key, reply).await? {
+            Committed::Done => Ok(Arc::new(stored)),
+            Committed::Lost => {
+                self.release().await?;
+                self.adopt(stored).await
+            }
+        }
+    }
+
+    /// The reply is against a rule, but its refresh token may be the only one that works now.
+    pub(super) async fn unusable(
+        &self,
+        refresh_token: Option<RefreshToken>,
+        refresh_expires_at: Option<Timestamp>,
+        rule: String,
+        slot: Option<Arc<dyn Slot>>,
+    ) -> Result<Next> {
+        let failures = self.failures() + 1;
+        let rest = freshness::back_off(failures, None, random_fraction());
+        let note = self.note(rule.clone());
+        if let (Some(refresh_token), Some(grant)) = (refresh_token, &self.grant) {
+            let mut grant = grant.clone();
+            rotate(
+                &mut grant,
+                Some(refresh_token),
+                refresh_expires_at,
+                &self.spec,
+                self.engine.clock.wall(),
+            );
+            let reply = Reply {
+                spill: Spill { grant, token: None },
+                expected: self.loaded.generation(),
+                attempt: self.attempt,
+                slot,
+                rotated: true,
+            };
+            self.engine.keep(&self.order.key, reply).await?;
+            self.rest_after_commit(failures, rest, note).await?;
+        } else {
+            self.settle(EndingOutcome::NotProcessed, failures, Some(rest), note)
+                .await?;
+        }
+        Err(self.rejected("reply_unusable", rule))
+    }
+
+    /// The server refused the grant, or this resource of it.
+    pub(super) async fn refused(
+        &self,
+        error: String,
+        description: Option<String>,
+        condemns: Condemns,
+        replayed: bool,
+    ) -> Result<Next> {
+        let now = self
+            .engine
+            .store
+            .load(&self.order.key, &self.order.resource)
+            .await?;
+        if now.generation() > self.loaded.generation() {
+            self.release().await?;
+            return Ok(Next::LookAgain);
+        }
+        let meaning = self.meaning(&error, description.as_deref(), replayed);
+        if condemns == Condemns::Resource || !self.order.resource.is_empty() || self.service() {
+            let note = Note {
+                error: Some(error.clone()),
+                description: description.clone(),
+                ..self.note(meaning.clone())
+            };
+            let failures = self.failures() + 1;
+            let rest = freshness::back_off(failures, None, random_fraction());
+            self.settle(EndingOutcome::ResourceRefused, failures, Some(rest), note)
+                .await?;
+            let hint = self.engine.connect_command(&self.order.key, true);
+            let kind = match self.service() {
+                true => ErrorKind::ProviderRejected {
+                    error: Some(error),
+                    description,
+                },
+                false => ErrorKind::ReauthorizationRequired {
+                    error: Some(error),
+                    description,
+                },
+            };
+            return Err(Error::new(kind, "resource_refused", meaning).hint(hint));
+        }
+        let mut grant = self
+            .grant
+            .clone()
+            .ok_or_else(|| self.engine.not_connected(&self.order.key))?;
+        grant.refusal = Some(Refusal {
+            error,
+            description,
+            meaning,
+            at: self.engine.clock.wall().millis(),
+        });
+        let generation = self.engine.next_generation(self.loaded.generation());
+        let sealed = self
+            .engine
+            .seal(
+                Subject::Connection(&self.order.key),
+                Kind::Grant,
+                "",
+                generation,
+                &grant,
+            )
+            .await?;
+        let commit = Commit {
+            state: StoredState::ReauthorizationRequired,
+            grant: Some(sealed),
+            attempt: Some(self.attempt),
+            durable: true,
+            ..self.engine.commit_of(
+                &self.order.key,
+                self.loaded.generation(),
+                generation,
+                "refused",
+                "invalid_grant",
+            )
+        };
+        match self.engine.store.commit(commit).await? {
+            Committed::Done => {
+                self.engine.cache.drop_connection(&self.order.key);
+                tracing::error!(provider = %self.order.key.integration.provider,
+                    connection = %self.order.key.connection, "needs to be connected again");
+                Err(self
+                    .engine
+                    .reauthorization_required(&self.order.key, Some(&grant)))
+            }
+            Committed::Lost => {
+                self.release().await?;
+                Ok(Next::LookAgain)
+            }
+        }
+    }
+
+    /// Another commit came before ours: a reconnect or another leader's is adopted, after a leave ours is revoked.
+    pub(super) async fn adopt(&self, ours: StoredToken) -> Result<Arc<StoredToken>> {
+        let loaded = self
+            .engine
+            .store
+            .load(&self.order.key, &self.order.resource)
+            .await?;
+        match loaded.connection.as_ref().map(|row| row.state) {
+            Some(StoredState::Connected) => {
+                let theirs = self.engine.open_token(&self.order.key, &loaded).await?;
+                Ok(theirs.unwrap_or_else(|| Arc::new(ours)))
+            }
+            Some(StoredState::ReauthorizationRequired) => {
+                let grant = self.engine.open_grant(&self.order.key, &loaded).await?;
+                Err(self
+                    .engine
+                    .reauthorization_required(&self.order.key, grant.as_ref()))
+            }
+            None | Some(StoredState::Disconnected | StoredState::Disconnecting) => {
+                let client = self.integration.client(&self.spec);
+                let token = RevokedToken::Access(&ours.token.value);
+                if let Err(error) = oauth::revoke::revoke(
+                    &self.engine.http(),
+                    &self.spec,
+                    client,
+                    token,
+                    &self.engine.clock,
+                )
+                .await
+                {
+                    tracing::warn!(
+                        reason = error.reason(),
+                        "a token issued while disconnecting lives on"
+                    );
+                }
+                Err(self.engine.not_connected(&self.order.key))
+            }
+        }
+    }
+
+    /// A store that can't be written serves what has nothing to lose: service grants, and grants that never rotate.
+    pub(super) async fn unrecorded(&self) -> Result<Arc<StoredToken>> {
+        let rotates = self
+            .spec
+            .refresh
+            .as_ref()
+            .is_some_and(|refresh| refresh.rotates.possible());
+        if !self.service() && rotates {
+            self.engine
+                .require_writable("refreshing a grant that may rotate")?;
+        }
+        match self.send().await {
+            Outcome::Issued(issued) => {
+                let grant = self
+                    .grant
+                    .clone()
+                    .unwrap_or_else(|| self.service_grant(self.engine.clock.wall()));
+                let mut token = issued.token;
+                token.revision = self.integration.revision;
+                token.resource.clone_from(&self.order.resource);
+                token.scopes = issued
+                    .granted_scopes
+                    .unwrap_or_else(|| grant.granted_scopes.clone());
+                Ok(Arc::new(stored_token(token, &grant, &self.spec)))
+            }
+            Outcome::Unusable { rule, .. } => Err(self.rejected("reply_unusable", rule)),
+            Outcome::Refused {
+                error, description, ..
+            } => {
+                let meaning = self.meaning(&error, description.as_deref(), false);
+                let kind = ErrorKind::ReauthorizationRequired {
+                    error: Some(error),
+                    description,
+                };
+                Err(Error::new(kind, "reauthorization_required", meaning)
+                    .hint(self.engine.connect_command(&self.order.key, true)))
+            }
+            Outcome::NotProcessed {
+                error,
+                description,
+                condemns,
+                reason,
+                retry_after,
+                ..
+            } => Err(self.not_processed(
+                error,
+                description,
+                condemns,
+                reason,
+                retry_after.unwrap_or_default(),
+            )),
+            Outcome::Unknown { reason, .. } => Err(self.unavailable(reason, None)),
+        }
+    }
+
+    pub(super) fn service_grant(&self, now: Timestamp) -> Grant {
+        Grant {
+            refresh_token: None,
+            predecessor: None,
+            refresh_expires_at: None,
+            requested_scopes: self
+                .engine
+                .requested_scopes(&self.integration, &self.spec, &[]),
+            granted_scopes: self
+                .engine
+                .requested_scopes(&self.integration, &self.spec, &[]),
+            account: Account::default(),
+            subject: None,
+            client_id: self.integration.client_id().to_owned(),
+            issuer: self.spec.endpoints.issuer.clone(),
+            token_endpoint: self
+                .spec
+                .endpoints
+                .token_endpoint
+                .clone()
+                .unwrap_or_default(),
+            kept: std::collections::BTreeMap::new(),
+            granted_at: now,
+            refusal: None,
+        }
+    }
+
+    /// What a refusal means, in the provider file's plain words where it has them.
+    pub(super) fn meaning(&self, error: &str, description: Option<&str>, replayed: bool) -> String {
+        if replayed {
+            return format!(
+                "The reply of {} to an earlier refresh was lost, and it no longer accepts the refresh token it replaced",
+                self.spec.name
+            );
+        }
+        oauth::response::meaning(&self.spec, error, description).unwrap_or_else(|| {
+            format!(
+                "{} no longer accepts the refresh token ({error})",
+                self.spec.name
+            )
+        })
+    }
+
+    pub(super) fn not_processed(
+        &self,
+        error: Option<String>,
+        description: Option<String>,
+        condemns: Condemns,
+        reason: String,
+        rest: Duration,
+    ) -> Error {
+        let Some(code) = error.filter(|error| !transient(error)) else {
+            return self.unavailable(reason, Some(rest));
+        };
+        let client = condemns == Condemns::Client || code == "invalid_client";
+        let meaning =
+            oauth::response::meaning(&self.spec, &code, description.as_deref()).unwrap_or(reason);
+        let hint = if client {
+            let integration = &self.order.key.integration;
+            self.engine.command(&format!(
+                "configure {} --grant-type {} --client-secret-stdin",
+                integration.provider, integration.grant_type
+            ))
+        } else {
+            self.engine
+                .command(&format!("test {}", self.order.key.integration.provider))
+        };
+        let kind = ErrorKind::ProviderRejected {
+            error: Some(code),
+            description,
+        };
+        Error::new(
+            kind,
+            if client {
+                "invalid_client"
+            } else {
+                "provider_rejected"
+            },
+            meaning,
+        )
+        .hint(hint)
+    }
+
+    pub(super) fn unavailable(&self, reason: String, retry_after: Option<Duration>) -> Error {
+        Error::new(
+            ErrorKind::ProviderUnavailable { retry_after },
+            "provider_unavailable",
+            reason,
+        )
+        .hint(
+            self.engine
+                .command(&format!("token {}", self.order.key.integration.provider)),
+        )
+    }
+
+    pub(super) fn rejected(&self, code: &'static str, reason: String) -> Error {
+        Error::new(
+            ErrorKind::ProviderRejected {
+                error: None,
+                description: None,
+            },
+            code,
+            reason,
+        )
+        .hint(
+            self.engine
+                .command(&format!("test {}", self.order.key.integration.provider)),
+        )
+    }
+}

@@ -1,0 +1,346 @@
+//! A reply on its way into the store: the slot first, then the commit; kept until it is stored.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::{COMMIT_TRIES, LEASE};
+use crate::clock::Timestamp;
+use crate::engine::freshness::{ASSUMED_LIFETIME, MARGIN_CAP, StoredToken};
+use crate::engine::record::Spill;
+use crate::engine::{Engine, runtime};
+use crate::error::Result;
+use crate::model::{ConnectionKey, Grant, GrantType, Token};
+use crate::provider::{Grace, Lifetime, Spec};
+use crate::secret::RefreshToken;
+use crate::store::{AttemptId, Commit, Committed, NewEvent, Slot, Spilled, StoredState, TokenRow};
+use crate::vault::{Kind, Subject};
+
+/// Replies that could not be stored yet: kept until they are.
+#[derive(Debug, Default)]
+pub(crate) struct LeftBehind(Mutex<HashMap<ConnectionKey, Reply>>);
+
+/// A reply on its way into the store.
+#[derive(Clone)]
+pub(super) struct Reply {
+    pub(super) spill: Spill,
+    /// The generation it is committed over.
+    pub(super) expected: u64,
+    pub(super) attempt: AttemptId,
+    pub(super) slot: Option<Arc<dyn Slot>>,
+    pub(super) rotated: bool,
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Reply")
+            .field("expected", &self.expected)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Stores a reply: the slot first where a refresh token rotated, then the commit, tried again before it is given up.
+    pub(super) async fn keep(
+        self: &Arc<Self>,
+        key: &ConnectionKey,
+        reply: Reply,
+    ) -> Result<Committed> {
+        if reply.rotated
+            && let Some(slot) = &reply.slot
+        {
+            let spilled = self.spilled(key, &reply).await?;
+            if let Err(error) = slot.write(&spilled) {
+                tracing::warn!(
+                    reason = error.reason(),
+                    "the reply could not be written to its slot"
+                );
+            }
+        }
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.commit_reply(key, &reply).await {
+                Ok(committed) => {
+                    if let Some(slot) = &reply.slot {
+                        slot.clear()?;
+                    }
+                    return Ok(committed);
+                }
+                Err(error) if tries < COMMIT_TRIES => {
+                    tracing::warn!(
+                        reason = error.reason(),
+                        tries,
+                        "the store failed, once more"
+                    );
+                    tokio::time::sleep(Duration::from_millis(50 << tries)).await;
+                }
+                Err(error) => {
+                    let saved = match (&reply.slot, reply.rotated) {
+                        (_, false) => true,
+                        (Some(slot), true) => slot.sync().is_ok(),
+                        (None, true) => false,
+                    };
+                    tracing::error!(
+                        reason = error.reason(),
+                        saved,
+                        "the reply could not be committed"
+                    );
+                    self.left_behind
+                        .0
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .insert(key.clone(), reply);
+                    let (engine, key) = (Arc::clone(self), key.clone());
+                    runtime::spawn(async move { engine.commit_later(&key).await });
+                    // Nothing rotated, or the reply is safe in its slot: nothing to lose, so it serves.
+                    return if saved {
+                        Ok(Committed::Done)
+                    } else {
+                        Err(error)
+                    };
+                }
+            }
+        }
+    }
+
+    /// Commits a reply that this process could not store before.
+    pub(super) async fn commit_left_behind(&self, key: &ConnectionKey) -> Result<()> {
+        let reply = self
+            .left_behind
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .cloned();
+        let Some(reply) = reply else {
+            return Ok(());
+        };
+        self.commit_reply(key, &reply).await?;
+        if let Some(slot) = &reply.slot {
+            slot.clear()?;
+        }
+        self.left_behind
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key);
+        Ok(())
+    }
+
+    /// Tries again while the lease keeps other processes from asking: they can't see the slot of a living one.
+    pub(super) async fn commit_later(&self, key: &ConnectionKey) {
+        const PAUSE: Duration = Duration::from_secs(1);
+        let until = self.clock.monotonic().after(LEASE);
+        while self.commit_left_behind(key).await.is_err() && self.clock.monotonic() < until {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Commits the replies that processes which are gone left in their slots; answers with how many there were.
+    pub(crate) async fn replay_orphans(&self, connection: Option<&ConnectionKey>) -> Result<usize> {
+        let mut replayed = 0;
+        for orphan in self.store.orphans(connection)? {
+            let Spilled {
+                connection: key,
+                attempt,
+                sealed,
+            } = &orphan.spilled;
+            if key.integration.workspace != self.workspace {
+                continue;
+            }
+            let loaded = self.store.load(key, "").await?;
+            // It must follow the stored generation directly: else it is older than a reconnect.
+            if loaded.generation() > 0 && sealed.generation == loaded.generation() + 1 {
+                let spill: Spill = self
+                    .open(Subject::Connection(key), Kind::Spill, "", sealed)
+                    .await?;
+                let reply = Reply {
+                    spill,
+                    expected: loaded.generation(),
+                    attempt: *attempt,
+                    slot: None,
+                    rotated: true,
+                };
+                // Compare-and-swap decides between those who replay at once.
+                if self.commit_reply(key, &reply).await? == Committed::Done {
+                    replayed += 1;
+                    tracing::info!(provider = %key.integration.provider, connection = %key.connection,
+                        "stored the reply of a process that is gone");
+                }
+            }
+            self.store.forget_orphan(&orphan)?;
+        }
+        Ok(replayed)
+    }
+
+    pub(super) async fn commit_reply(
+        &self,
+        key: &ConnectionKey,
+        reply: &Reply,
+    ) -> Result<Committed> {
+        let generation = self.next_generation(reply.expected);
+        let subject = Subject::Connection(key);
+        let grant = self
+            .seal(subject, Kind::Grant, "", generation, &reply.spill.grant)
+            .await?;
+        let token = match &reply.spill.token {
+            Some(stored) => Some(TokenRow {
+                resource: stored.token.resource.clone(),
+                sealed: self
+                    .seal(
+                        subject,
+                        Kind::Token,
+                        &stored.token.resource,
+                        generation,
+                        stored,
+                    )
+                    .await?,
+            }),
+            None => None,
+        };
+        let shown = reply
+            .spill
+            .token
+            .as_ref()
+            .filter(|stored| stored.token.resource.is_empty());
+        let fingerprint = match &reply.spill.grant.refresh_token {
+            Some(refresh_token) => Some(self.fingerprint(refresh_token).await?),
+            None => None,
+        };
+        let commit = Commit {
+            grant: Some(grant),
+            fingerprint,
+            token,
+            expires_at: shown.and_then(|stored| stored.token.expires_at),
+            refreshed_at: shown.map(|stored| stored.token.obtained_at),
+            attempt: Some(reply.attempt),
+            durable: reply.rotated,
+            ..self.commit_of(key, reply.expected, generation, "refreshed", "")
+        };
+        self.store.commit(commit).await
+    }
+
+    pub(super) async fn spilled(&self, key: &ConnectionKey, reply: &Reply) -> Result<Spilled> {
+        let generation = self.next_generation(reply.expected);
+        let sealed = self
+            .seal(
+                Subject::Connection(key),
+                Kind::Spill,
+                "",
+                generation,
+                &reply.spill,
+            )
+            .await?;
+        Ok(Spilled {
+            connection: key.clone(),
+            attempt: reply.attempt,
+            sealed,
+        })
+    }
+
+    /// A keyed hash of a refresh token, to see that two connections hold the same.
+    pub(crate) async fn fingerprint(&self, refresh_token: &RefreshToken) -> Result<Vec<u8>> {
+        self.keys
+            .fingerprint(&*self.store, &self.clock, &self.workspace, refresh_token)
+            .await
+    }
+
+    /// The generation after `generation`; the first one is taken from the clock, so that a connection that is removed
+    /// and made again never shows a generation it has had.
+    pub(crate) fn next_generation(&self, generation: u64) -> u64 {
+        match generation {
+            0 => u64::try_from(self.clock.wall().millis())
+                .unwrap_or(1)
+                .max(1),
+            _ => generation + 1,
+        }
+    }
+
+    /// A commit that changes nothing yet.
+    pub(crate) fn commit_of(
+        &self,
+        key: &ConnectionKey,
+        expected: u64,
+        generation: u64,
+        what: &'static str,
+        reason: &str,
+    ) -> Commit {
+        Commit {
+            key: key.clone(),
+            expected,
+            generation,
+            state: StoredState::Connected,
+            grant: None,
+            fingerprint: None,
+            token: None,
+            drop_grant: false,
+            drop_tokens: false,
+            expires_at: None,
+            refreshed_at: None,
+            attempt: None,
+            forget_attempt: false,
+            durable: false,
+            event: NewEvent {
+                what,
+                reason: reason.to_owned(),
+                at: self.clock.wall(),
+            },
+        }
+    }
+}
+
+/// Lays a reply's refresh token over the grant's; the predecessor is kept only as long as the provider accepts it.
+pub(crate) fn rotate(
+    grant: &mut Grant,
+    refresh_token: Option<RefreshToken>,
+    refresh_expires_at: Option<Timestamp>,
+    spec: &Spec,
+    now: Timestamp,
+) {
+    let Some(refresh_token) = refresh_token else {
+        return;
+    };
+    if refresh_expires_at.is_some() {
+        grant.refresh_expires_at = refresh_expires_at;
+    }
+    if grant.refresh_token.as_ref() == Some(&refresh_token) {
+        return;
+    }
+    let replaced = grant.refresh_token.replace(refresh_token);
+    grant.predecessor = match spec.refresh.as_ref().map(|refresh| refresh.grace) {
+        Some(Grace::Seconds(seconds)) if seconds > 0.0 => {
+            replaced.map(|replaced| (replaced, now.after(Duration::from_secs_f64(seconds))))
+        }
+        _ => None,
+    };
+}
+
+/// Puts the provider file's word on renewal beside a token.
+pub(crate) fn stored_token(token: Token, grant: &Grant, spec: &Spec) -> StoredToken {
+    let renewable =
+        grant.refresh_token.is_some() || spec.grant_type == GrantType::ClientCredentials;
+    let assumed = match (
+        token.expires_at,
+        &spec.lifetimes.assumed,
+        &spec.lifetimes.access_token,
+    ) {
+        (Some(_), ..) => None,
+        (None, Some(seconds), _) | (None, None, Some(Lifetime::Seconds(seconds))) => {
+            Some(Duration::from_secs_f64(seconds.clamp(0.0, 1e9)))
+        }
+        (None, None, Some(Lifetime::Never(_))) => None,
+        (None, None, None) => Some(ASSUMED_LIFETIME),
+    };
+    let margin_cap = spec.lifetimes.margin_cap.map_or(MARGIN_CAP, |seconds| {
+        Duration::from_secs_f64(seconds.max(0.0))
+    });
+    StoredToken {
+        assumed_until: assumed
+            .filter(|_| renewable)
+            .map(|lifetime| token.obtained_at.after(lifetime)),
+        token,
+        margin_cap,
+    }
+}
