@@ -7,6 +7,7 @@ import hashlib
 import json
 import secrets
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
@@ -301,6 +302,16 @@ def test_a_slow_reply_is_late_and_processed(server: AuthorizationServer) -> None
     start = time.monotonic()
     assert token(server, server.service, grant_type="client_credentials")["access_token"]
     assert time.monotonic() - start >= 0.3
+
+
+def test_replies_can_be_held_until_they_leave_together(server: AuthorizationServer) -> None:
+    server.settings(hold=3)
+    with ThreadPoolExecutor(3) as pool:
+        early = [pool.submit(token, server, server.service, grant_type="client_credentials") for _ in range(2)]
+        done, _ = wait(early, timeout=0.3)
+        assert done == set()
+        last = pool.submit(token, server, server.service, grant_type="client_credentials")
+        assert all("access_token" in reply.result(20) for reply in [*early, last])
 
 
 def test_the_callback_can_name_another_issuer(server: AuthorizationServer, user_agent: UserAgent) -> None:

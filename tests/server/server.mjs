@@ -15,7 +15,8 @@ import Provider, { errors } from 'oidc-provider';
 
 console.info = console.warn; // the library's notices: standard output carries the readiness line only
 
-const DEFAULTS = { access_token_ttl: Number(process.env.ACCESS_TOKEN_TTL ?? 3600), rotate: true };
+// hold: so many replies of the token endpoint are held back until they can leave together.
+const DEFAULTS = { access_token_ttl: Number(process.env.ACCESS_TOKEN_TTL ?? 3600), rotate: true, hold: 0 };
 const SCOPES = ['openid', 'offline_access', 'email', 'profile', 'files.read', 'files.write', 'mail.read'];
 const RESOURCES = { 'https://files.example/': 'files.read files.write', 'https://mail.example/': 'mail.read' };
 const REDIRECT_URIS = ['http://127.0.0.1/callback', 'http://127.0.0.1/oauth/callback', 'http://localhost/callback'];
@@ -28,6 +29,7 @@ const SERVICE = { client_id: 'service-app', client_secret: 'secret-of-the-servic
 const settings = { ...DEFAULTS };
 const faults = []; // each strikes once, in order, at the next request of its endpoint
 const requests = []; // of the token endpoint, oldest first
+const held = []; // the replies that wait for each other
 const issued = []; // { kind, value } of every secret ever handed out
 const logFile = process.argv[2] === '--log' ? process.argv[3] : undefined;
 
@@ -105,14 +107,16 @@ async function witness(ctx, next) {
   if (ctx.method !== 'POST' || ctx.path !== '/token') return next();
   const fault = take('token');
   const entry = { number: requests.length + 1, at: Date.now(), grant_type: null, client: null, ok: false, error: null,
-    reused: false, fault: fault?.kind ?? null };
+    reused: false, fault: fault?.kind ?? null, milliseconds: 0 }; // how long the server itself took
   requests.push(entry);
   try {
     if (fault && BEFORE[fault.kind]) {
       entry.grant_type = new URLSearchParams(await text(ctx.req)).get('grant_type');
       return BEFORE[fault.kind](ctx, fault);
     }
+    const start = performance.now();
     await next();
+    entry.milliseconds = performance.now() - start;
     const { params, client, entities } = ctx.oidc;
     entry.grant_type = params?.grant_type ?? null;
     entry.client = client?.clientId ?? null;
@@ -120,9 +124,21 @@ async function witness(ctx, next) {
     entry.error = ctx.body?.error ?? null;
     entry.reused = !entry.ok && Boolean(entities.RefreshToken?.consumed);
     if (fault) await AFTER[fault.kind](ctx, fault);
+    if (settings.hold > 0) await together();
   } finally {
     if (logFile) appendFileSync(logFile, `${JSON.stringify(entry)}\n`);
   }
+}
+
+function together() {
+  return new Promise((resolve) => {
+    held.push(resolve);
+    if (held.length >= settings.hold) release();
+  });
+}
+
+function release() {
+  for (const resolve of held.splice(0)) resolve();
 }
 
 // Sends the callback of one sign-in with the `iss` of another server (RFC 9207).
@@ -195,6 +211,7 @@ const CONTROL = {
     const changes = JSON.parse(await text(request));
     for (const name of Object.keys(changes)) if (!(name in DEFAULTS)) throw new Error(`no setting '${name}'`);
     reply(response, 200, Object.assign(settings, changes));
+    if (held.length >= settings.hold) release();
   },
   'POST /fault': async ({ request, response }) => {
     const fault = JSON.parse(await text(request));
@@ -206,6 +223,7 @@ const CONTROL = {
     Object.assign(settings, DEFAULTS);
     faults.length = 0;
     requests.length = 0;
+    release();
     reply(response, 200, settings);
   },
   // The protected API: says whose token it was shown.

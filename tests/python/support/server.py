@@ -34,6 +34,7 @@ class TokenRequest(NamedTuple):
     error: str | None
     reused: bool  # a refresh token that had been used: the whole grant is revoked
     fault: str | None
+    milliseconds: float  # how long the server itself took
 
 
 class AuthorizationServer:
@@ -128,7 +129,7 @@ class AuthorizationServer:
         return [*self.issued(), *(("client secret", client.client_secret or "") for client in clients)]
 
     def settings(self, **changes: object) -> None:
-        """Changes `access_token_ttl` (seconds) or `rotate` until the next reset."""
+        """Changes `access_token_ttl` (seconds), `rotate` or `hold` (how many replies leave together) until a reset."""
         self._post("/settings", changes)
 
     def fault(self, kind: str, **details: object) -> None:
