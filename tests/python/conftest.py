@@ -41,21 +41,32 @@ def user_agent() -> UserAgent:
     return UserAgent()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test ever sees the developer's own store, key, proxies or browser, not even one that asks for nothing."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _move_into(tmp_path_factory.mktemp("nobody"), monkeypatch)
+        yield
+        _forget_default_workspace()
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty home of evergrant, and an environment in which nothing of the developer's own is left."""
-    for name in os.environ:
+    """An empty home of evergrant, in an environment that holds nothing else of it."""
+    _forget_default_workspace()
+    yield _move_into(tmp_path, monkeypatch)
+    _forget_default_workspace()
+
+
+def _move_into(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in list(os.environ):
         if name.upper().startswith(CLEARED):
             monkeypatch.delenv(name)
-    folder = tmp_path / "home"
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("EVERGRANT_HOME", str(folder))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    _forget_default_workspace()
-    yield folder
-    _forget_default_workspace()
+    for name, place in (("HOME", "."), ("EVERGRANT_HOME", "home"), ("XDG_CONFIG_HOME", "config")):
+        monkeypatch.setenv(name, str(folder / place))
+    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(folder / name.lower()))
+    return folder / "home"
 
 
 def _forget_default_workspace() -> None:
