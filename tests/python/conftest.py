@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 """Fixtures of all tests: the authorization server, a browser, an empty home, and a leak check over all output."""
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fake_core import core  # noqa: F401 - a fixture: a stand-in for the Rust core, where a test asks for it
 from support import AuthorizationServer, UserAgent, leaks
 
 CLEARED = ("EVERGRANT_", "XDG_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_", "BROWSER")
@@ -81,12 +81,3 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped, but CI is set: {call.excinfo.value if call.excinfo else 'marked'}"
     return report
-=======
-"""Fixtures of all Python tests."""
-
-import fake_core
-
-fake_core.install()
-
-from fake_core import core  # noqa: E402, F401 - a fixture, which needs the core installed first
->>>>>>> part-Y
