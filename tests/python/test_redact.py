@@ -10,6 +10,7 @@ import traceback
 import types
 from collections import OrderedDict, defaultdict, deque, namedtuple
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -202,6 +203,12 @@ class TestValues:
         holder = types.SimpleNamespace(token=TOKEN)
         assert redact(holder) is holder
         assert holder.token == TOKEN
+
+    @pytest.mark.parametrize("kind", [str, bytes, dict, list, tuple, ValueError])
+    def test_a_mock_is_left_alone_though_it_says_that_it_is_something_else(self, redact, kind):
+        value = [mock.MagicMock(spec=kind), TOKEN]
+        assert isinstance(value[0], kind)
+        assert redact(value) == [value[0], MASK]
 
     def test_with_nothing_live_nothing_is_looked_at(self, core, redact):
         core.live.clear()
@@ -481,7 +488,8 @@ class TestLogging:
             raise RuntimeError(text)
 
         monkeypatch.setattr(sys.modules["redact_under_test._redact"], "redact_text", fail)
-        log.warning("got %s", TOKEN)
+        log.warning("got %s", TOKEN, extra={"header": TOKEN})
+        assert not hasattr(log.records[0], "header")
         assert log.stream.getvalue() == f"{MASK} (this record could not be checked: RuntimeError)\n"
 
     def test_the_line_that_logs_is_still_found(self, log):
