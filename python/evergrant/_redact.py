@@ -197,6 +197,7 @@ class _Masking:
             copy = self.keep(error, _reading_as(shown, Exception, kind)())
         copy.__cause__ = self.behind(error.__cause__)
         copy.__context__ = self.behind(error.__context__)
+        # Last: a cause, even none, hides the context.
         copy.__suppress_context__ = error.__suppress_context__
         return copy.with_traceback(error.__traceback__)
 
@@ -451,5 +452,4 @@ class _LoggingLoader:
             module.__spec__.loader = self.loader
         self.loader.exec_module(module)
         self.finder.leave()
-        if _log.active:
-            _wrap(module)
+        _wrap(module)

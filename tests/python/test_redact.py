@@ -313,6 +313,13 @@ class TestExceptions:
         assert copy.__cause__.args == (MASK,)
         assert error.__cause__.args == (TOKEN,)
 
+    def test_a_copy_shows_the_context_that_the_original_shows(self, redact):
+        error = ValueError(TOKEN)
+        error.__context__ = KeyError("earlier")
+        assert "KeyError: 'earlier'" in text_of(redact(error))
+        error.__suppress_context__ = True
+        assert "KeyError: 'earlier'" not in text_of(redact(error))
+
     def test_one_that_reads_from_what_is_not_looked_into_still_reads_masked_and_is_still_caught(self, module):
         error = Opaque(types.SimpleNamespace(token=TOKEN))
         copy = module.redact(error)
