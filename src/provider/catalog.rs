@@ -166,6 +166,9 @@ impl Catalog {
         let Some(parent) = value.get("extends").and_then(Value::as_str) else {
             return Ok(value);
         };
+        let Some(parent) = self.id(parent) else {
+            return Err(self.unknown(parent).of_provider(id));
+        };
         children.insert(id.to_owned());
         if children.contains(parent) {
             return Err(Error::invalid_parameter(
@@ -173,10 +176,6 @@ impl Catalog {
                 format!("{id} extends {parent}, which extends it in turn"),
             )
             .of_provider(id));
-        }
-        let known = self.files.contains_key(parent) || BUILTIN.iter().any(|file| file.id == parent);
-        if !known {
-            return Err(self.unknown(parent).of_provider(id));
         }
         Ok(extend(&self.merged(parent, children)?, &value))
     }

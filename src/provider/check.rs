@@ -220,6 +220,20 @@ impl Check<'_> {
                 found.push(mistake(path.to_vec(), message));
             }
         });
+        for (section, rules) in [
+            ("reply", &grant.reply.keep),
+            ("callback", &grant.callback.keep),
+        ] {
+            for (name, rule) in rules.iter().filter(|(_, rule)| !is_keep_rule(rule)) {
+                let message = format!(
+                    "`{rule}` is no path, and no map with one of path, header, parameter and perhaps a pattern"
+                );
+                found.push(mistake(
+                    vec![section.into(), "keep".into(), name.clone()],
+                    message,
+                ));
+            }
+        }
         let places = grant.places();
         let sound = |pattern: &Option<String>| {
             pattern
@@ -434,6 +448,20 @@ fn text_mistake(path: &[String], text: &str, names: &BTreeSet<&str>) -> Option<S
     judge_url(&filled, false)
         .err()
         .map(|error| error.reason().to_owned())
+}
+
+/// Whether a value says where something to keep stands: a path, or a map with one place and perhaps a pattern.
+fn is_keep_rule(rule: &Value) -> bool {
+    match rule {
+        Value::String(_) => true,
+        Value::Object(fields) => {
+            let place = |name: &String| ["path", "header", "parameter"].contains(&name.as_str());
+            fields.keys().filter(|name| place(name)).count() == 1
+                && fields.keys().all(|name| place(name) || name == "pattern")
+                && fields.values().all(Value::is_string)
+        }
+        _ => false,
+    }
 }
 
 /// Every name that may fill a template of a grant.

@@ -95,6 +95,53 @@ fn a_value_outside_its_words_names_them() {
 }
 
 #[test]
+fn a_misspelt_word_is_never_a_silent_default() {
+    for (fields, near) in [
+        ("reply: {expires: {unit: milisecond}}", "milliseconds"),
+        ("reply: {expires: {source: jwtt}}", "jwt"),
+        ("token_request: {method: GTE}", "GET"),
+        ("resource: {parameter: resorce}", "resource"),
+        ("revocation: {token: acess_token}", "access_token"),
+        ("account: {source: id_tokn}", "id_token"),
+    ] {
+        let problem = only("api:\n", &format!("{fields}\napi:\n"));
+        assert!(
+            problem
+                .hint
+                .unwrap()
+                .starts_with(&format!("did you mean `{near}`?")),
+            "{fields}"
+        );
+    }
+}
+
+#[test]
+fn a_rule_to_keep_a_value_names_one_place() {
+    for rule in [
+        "7",
+        "[a]",
+        "{path: a, header: b}",
+        "{pattern: a}",
+        "{path: a, patern: b}",
+    ] {
+        let problem = only(
+            "api:\n",
+            &format!("reply: {{keep: {{site: {rule}}}}}\napi:\n"),
+        );
+        assert_eq!(problem.line, 20, "{rule}");
+        assert!(
+            problem.message.starts_with("reply.keep.site: "),
+            "{problem:?}"
+        );
+    }
+    let good = GOOD.replace(
+        "api:\n",
+        "reply: {keep: {a: x.y, b: {path: z, pattern: '[a-z]+'}}}\napi:\n",
+    );
+    assert_eq!(check(&good), []);
+}
+
+#[test]
 fn a_value_of_the_wrong_kind_says_which_is_right() {
     let problem = only("api:\n", "lifetimes: {margin_cap: soon}\napi:\n");
     assert_eq!(problem.line, 20);
