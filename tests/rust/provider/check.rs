@@ -99,7 +99,7 @@ fn a_misspelt_word_is_never_a_silent_default() {
     for (fields, near) in [
         ("reply: {expires: {unit: milisecond}}", "milliseconds"),
         ("reply: {expires: {source: jwtt}}", "jwt"),
-        ("token_request: {method: GTE}", "GET"),
+        ("token_request: {method: POSTT}", "POST"),
         ("resource: {parameter: resorce}", "resource"),
         ("revocation: {token: acess_token}", "access_token"),
         ("account: {source: id_tokn}", "id_token"),
