@@ -239,6 +239,21 @@ fn a_default_that_its_own_pattern_refuses_is_a_problem() {
 }
 
 #[test]
+fn a_parameter_may_not_have_a_name_that_evergrant_fills() {
+    let problem = only(
+        "endpoints:\n",
+        "  client_id: {optional: true}\nendpoints:\n",
+    );
+    assert_eq!(problem.line, 8);
+    assert!(
+        problem
+            .message
+            .contains("evergrant itself fills `client_id`"),
+        "{problem:?}"
+    );
+}
+
+#[test]
 fn a_base_scope_that_no_pattern_allows_is_a_problem() {
     let problem = only("base: [read]", "base: [READ]");
     assert_eq!((problem.line, problem.column), (18, 10));
