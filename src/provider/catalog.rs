@@ -322,7 +322,7 @@ fn builtin_value(id: &str) -> Result<Value> {
         })
 }
 
-/// The provider files of a folder, in the order of their names.
+/// The provider files of a folder, in the order of their names. What editors and file systems hide there is none.
 pub(super) fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).and_then(|entries| {
         entries
@@ -339,8 +339,13 @@ pub(super) fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>> {
         )
     })?;
     files.retain(|path| {
-        path.extension()
-            .is_some_and(|ending| ending == "yaml" || ending == "yml")
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        !hidden
+            && path
+                .extension()
+                .is_some_and(|ending| ending == "yaml" || ending == "yml")
     });
     files.sort();
     Ok(files)
