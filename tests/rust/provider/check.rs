@@ -1,6 +1,8 @@
 //! `check_provider`: file, line and field of each mistake.
 
+use _core::provider::catalog::Catalog;
 use _core::provider::check::{Problem, Severity, check_provider};
+use proptest::prelude::*;
 
 const GOOD: &str = "\
 id: sample
@@ -378,4 +380,25 @@ fn a_bomb_of_aliases_is_refused_and_not_expanded() {
 fn a_document_that_is_too_deep_is_refused() {
     let problems = check(&format!("a: {}{}", "[".repeat(10_000), "]".repeat(10_000)));
     assert_eq!(problems.len(), 1, "{problems:#?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn a_damaged_file_is_checked_without_panic_and_loaded_only_without_errors(
+        line in 1usize..21,
+        replacement in "[-a-z:{}\\[\\]#&*!|>'\"0-9 ,?]{0,24}",
+    ) {
+        let mut lines: Vec<&str> = GOOD.lines().collect();
+        lines[line] = &replacement;
+        let text = lines.join("\n");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sample.yaml");
+        std::fs::write(&path, &text).unwrap();
+        let problems = check_provider(&path);
+        let loaded = Catalog::with_folders(&[folder.path().to_owned()]).and_then(|catalog| catalog.find("sample"));
+        if problems.iter().all(|problem| problem.severity == Severity::Warning) {
+            prop_assert!(loaded.is_ok(), "{text}");
+        }
+    }
 }
