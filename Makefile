@@ -28,7 +28,7 @@ lint: dev ## formatting, clippy, ruff, mypy, pyright, the stubs
 	cargo clippy --lib --features python --target-dir target/lint -- --deny warnings
 	ruff format --check $(PYTHON_FILES)
 	ruff check $(PYTHON_FILES)
-	mypy $(PYTHON_FILES)
+	mypy python tests/python/support examples benches
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 pyright
 	python -m mypy.stubtest evergrant._core
 	$(NODE)/bin/node --check tests/server/server.mjs

@@ -59,8 +59,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def _forget_default_workspace() -> None:
-    core = sys.modules.get("evergrant._core")
-    previous = core.set_default_workspace(None) if core else None
+    extension = sys.modules.get("evergrant._core")
+    previous = extension.set_default_workspace(None) if extension else None
     if previous is not None:
         previous.close()
 

@@ -9,10 +9,10 @@ import typing
 
 import pydantic
 import pytest
-from fake_core import FakeCore
 
 import evergrant
 from evergrant import AccessToken, injected, oauth
+from fake_core import FakeCore
 
 TOKEN = "token-of-the-fake-core"
 

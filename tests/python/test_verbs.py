@@ -7,10 +7,10 @@ import pty
 import sys
 
 import pytest
-from fake_core import Call
 
 import evergrant
 from evergrant import _sign_in
+from fake_core import Call
 
 STARTED = {
     "url": "https://provider/authorize?state=x",
