@@ -11,3 +11,4 @@ mod revoke;
 mod support;
 mod token;
 mod untrusted;
+mod vendors;
