@@ -237,11 +237,10 @@ fn in_words(
         }
         None => format!("the provider answered HTTP {status}"),
     };
-    for more in [description, meaning.map(|meaning| meaning.meaning.as_str())] {
-        if let Some(more) = more {
-            words.push_str(": ");
-            words.push_str(more.trim_end_matches('.'));
-        }
+    let meaning = meaning.map(|meaning| meaning.meaning.as_str());
+    for more in [description, meaning].into_iter().flatten() {
+        words.push_str(": ");
+        words.push_str(more.trim_end_matches('.'));
     }
     words
 }
