@@ -13,7 +13,7 @@ import sys
 import typing
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from inspect import Parameter, Signature
-from types import BuiltinMethodType, FunctionType, MethodType, TracebackType
+from types import BuiltinMethodType, CodeType, FunctionType, MethodType, TracebackType
 from typing import Any, Final, TypeVar, cast
 
 from evergrant import _core, _template, aio
@@ -103,7 +103,7 @@ def oauth(
 
 
 def decorate(
-    workspace: Workspace | None,
+    workspace: Workspace | aio.Workspace | None,
     provider: str,
     *,
     into: str,
@@ -144,7 +144,7 @@ class TokenSource:
     def __init__(
         self,
         *,
-        workspace: Workspace | None,
+        workspace: Workspace | aio.Workspace | None,
         provider: str,
         grant_type: str | None,
         connection: _Text,
@@ -263,7 +263,11 @@ def _wrap(function: Any, source: TokenSource, *, into: str, redact: bool) -> Any
     )
     written = _innermost(function)
     wrapper = FunctionType(
-        template.__code__, _globals(written), _name(written), _defaults(parameters), template.__closure__
+        _placed(template.__code__, written),
+        _globals(written),
+        _name(written),
+        _defaults(parameters),
+        template.__closure__,
     )
     wrapper.__kwdefaults__ = _keyword_defaults(parameters)
     functools.update_wrapper(wrapper, written, updated=("__dict__",) if inspect.isroutine(written) else ())
@@ -468,6 +472,14 @@ def _globals(function: Any) -> dict[str, Any]:
 
 def _name(function: Any) -> str:
     return str(getattr(function, "__name__", None) or type(function).__name__)
+
+
+def _placed(code: CodeType, function: Any) -> CodeType:
+    """Generated code that says it is `function`, to tracebacks and to whoever reads its source."""
+    place: CodeType | None = getattr(inspect.unwrap(function), "__code__", None)
+    if place is None:
+        return code
+    return code.replace(co_filename=place.co_filename, co_firstlineno=place.co_firstlineno, co_name=place.co_name)
 
 
 # What generated code calls

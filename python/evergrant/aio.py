@@ -342,6 +342,35 @@ class Workspace(Verbs):
             },
         )
 
+    def oauth(
+        self,
+        provider: str,
+        *,
+        into: str = "token",
+        grant_type: str | None = None,
+        connection: str | Callable[[Mapping[str, Any]], str] = "default",
+        resource: str | Callable[[Mapping[str, Any]], str | None] | None = None,
+        scopes: Iterable[str] | None = None,
+        min_ttl: float | None = None,
+        optional: bool = False,
+        redact: bool = True,
+    ) -> Callable[[T], T]:
+        """Fill a function's parameter, as `evergrant.oauth`, from this workspace."""
+        from evergrant import _decorator
+
+        return _decorator.decorate(
+            self,
+            provider,
+            into=into,
+            grant_type=grant_type,
+            connection=connection,
+            resource=resource,
+            scopes=scopes,
+            min_ttl=min_ttl,
+            optional=optional,
+            redact=redact,
+        )
+
     async def close(self) -> None:
         """Let go of the store; closing twice is allowed."""
         self._inner.close()
