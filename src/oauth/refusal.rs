@@ -200,15 +200,6 @@ fn is_of_token_endpoint(meaning: &ErrorMeaning) -> bool {
     places.peek().is_none() || places.any(|place| place == "token")
 }
 
-/// What an error means in the plain words of the provider file, if it knows the code or the words.
-pub(super) fn in_plain_words(
-    spec: &Spec,
-    error: &str,
-    description: Option<&str>,
-) -> Option<String> {
-    meaning(spec, &Value::Null, Some(error), description, 0).map(|meaning| meaning.meaning.clone())
-}
-
 /// Codes that Microsoft adds to the standard one: numbers in `error_codes`, which the words call `AADSTS70008`.
 fn vendor_codes(body: &Value, words: &str) -> Vec<String> {
     let listed = body.get("error_codes").and_then(Value::as_array);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
+use url::Url;
 
 use super::content::{Content, salvage};
 use super::expiry::{self, Moment};
@@ -89,11 +90,6 @@ pub struct Issued {
     pub account: Account,
 }
 
-/// What an error of the token endpoint means in the plain words of the provider file, if it knows it.
-pub fn meaning(spec: &Spec, error: &str, description: Option<&str>) -> Option<String> {
-    refusal::in_plain_words(spec, error, description)
-}
-
 /// The grant that was asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Asked {
@@ -123,11 +119,19 @@ pub(super) struct Question<'a> {
 
 impl Outcome {
     /// The outcome of a request that brought no reply.
-    pub(super) fn without_reply(failure: &Failure) -> Self {
+    pub(super) fn without_reply(failure: &Failure, spec: &Spec) -> Self {
+        let endpoint = spec.endpoints.token_endpoint.as_deref().unwrap_or_default();
+        let host = Url::parse(endpoint)
+            .ok()
+            .and_then(|url| url.host_str().map(str::to_owned));
+        let host = host.unwrap_or_else(|| "its token endpoint".to_owned());
         match failure {
-            Failure::NotSent(reason) => Self::not_sent(reason.clone()),
+            Failure::NotSent(reason) => Self::not_sent(format!(
+                "{} can't be reached at {host}: {reason}",
+                spec.name
+            )),
             Failure::NoReply(reason) => Self::Unknown {
-                reason: reason.clone(),
+                reason: format!("{} gave no reply at {host}: {reason}", spec.name),
                 html: false,
             },
         }

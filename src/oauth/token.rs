@@ -228,7 +228,7 @@ impl Ask<'_> {
         let sent = clock.monotonic();
         let reply = match http.send(request).await {
             Ok(reply) => reply,
-            Err(failure) => return Outcome::without_reply(&failure),
+            Err(failure) => return Outcome::without_reply(&failure, self.spec),
         };
         let received_at = clock.wall();
         let question = Question {
