@@ -105,11 +105,33 @@ impl Failure {
 
 /// Sends requests. Costs nothing until the first one; holds nothing that another client of the process shares, so that
 /// after a fork the child drops it and makes a new one from the same options.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Client {
     options: Options,
     open: OnceLock<reqwest::Client>,
+    local: OnceLock<reqwest::Client>,
     guarded: OnceLock<reqwest::Client>,
+}
+
+impl fmt::Debug for Client {
+    /// Without the connections: a proxy's URL may hold a password.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Client")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The way to a server.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Route {
+    /// Through the proxy of the environment, if there is one.
+    Open,
+    /// Straight to this machine: what needs no TLS must not leave it.
+    Local,
+    /// Straight to a public address: past a proxy, only the proxy knows which address is connected to.
+    Guarded,
 }
 
 impl Client {
@@ -118,6 +140,7 @@ impl Client {
         Self {
             options,
             open: OnceLock::new(),
+            local: OnceLock::new(),
             guarded: OnceLock::new(),
         }
     }
@@ -128,12 +151,7 @@ impl Client {
     /// would otherwise be lost.
     pub async fn send(&self, request: Request) -> Result<Reply, Failure> {
         let deadline = Instant::now() + request.deadline;
-        let guarded =
-            self.options.network == Network::Public || request.host_rule == HostRule::ServerNamed;
-        if guarded && let Some(address) = literal(&request.url) {
-            judge(address)?;
-        }
-        let client = self.transport(guarded)?;
+        let client = self.transport(self.route(&request)?)?;
         let request = convert(request)?;
         let response = match timeout_at(deadline, client.execute(request)).await {
             Ok(Ok(response)) => response,
@@ -143,16 +161,35 @@ impl Client {
         Ok(receive(response, deadline).await)
     }
 
-    fn transport(&self, guarded: bool) -> Result<&reqwest::Client, Failure> {
-        let cell = if guarded { &self.guarded } else { &self.open };
+    /// Names are judged when they are resolved, addresses here: no resolver sees them.
+    fn route(&self, request: &Request) -> Result<Route, Failure> {
+        let address = literal(&request.url);
+        if self.options.network == Network::Public || request.host_rule == HostRule::ServerNamed {
+            match address {
+                Some(address) if !is_public(address) => Err(not_sent(NotPublic.to_string())),
+                _ => Ok(Route::Guarded),
+            }
+        } else if address.is_some_and(|address| address.is_loopback()) {
+            Ok(Route::Local)
+        } else {
+            Ok(Route::Open)
+        }
+    }
+
+    fn transport(&self, route: Route) -> Result<&reqwest::Client, Failure> {
+        let cell = match route {
+            Route::Open => &self.open,
+            Route::Local => &self.local,
+            Route::Guarded => &self.guarded,
+        };
         if let Some(client) = cell.get() {
             return Ok(client);
         }
-        let client = self.build(guarded)?;
+        let client = self.build(route)?;
         Ok(cell.get_or_init(|| client))
     }
 
-    fn build(&self, guarded: bool) -> Result<reqwest::Client, Failure> {
+    fn build(&self, route: Route) -> Result<reqwest::Client, Failure> {
         let mut builder = reqwest::Client::builder()
             .user_agent(USER_AGENT)
             .redirect(reqwest::redirect::Policy::none())
@@ -162,9 +199,11 @@ impl Client {
             .pool_max_idle_per_host(0)
             .http1_only()
             .http1_max_headers(HEADER_LIMIT);
-        if guarded {
-            // Past a proxy, only the proxy knows which address is connected to.
-            builder = builder.no_proxy().dns_resolver(PublicOnly);
+        if route != Route::Open {
+            builder = builder.no_proxy();
+        }
+        if route == Route::Guarded {
+            builder = builder.dns_resolver(PublicOnly);
         }
         if let Some(path) = &self.options.ca_file {
             let place = path.display();
@@ -180,7 +219,7 @@ impl Client {
             not_sent(format!(
                 "TLS could not be set up ({}): install the system's CA certificates, or name a file with \
                  EVERGRANT_CA_FILE",
-                chain(&error)
+                cause(&error)
             ))
         })
     }
@@ -270,14 +309,6 @@ fn literal(url: &Url) -> Option<IpAddr> {
     }
 }
 
-fn judge(address: IpAddr) -> Result<(), Failure> {
-    if is_public(address) {
-        Ok(())
-    } else {
-        Err(not_sent(NotPublic.to_string()))
-    }
-}
-
 fn convert(request: Request) -> Result<reqwest::Request, Failure> {
     let mut converted = reqwest::Request::new(request.method, request.url);
     let headers = converted.headers_mut();
@@ -342,31 +373,29 @@ impl Body {
 }
 
 fn failure(error: &reqwest::Error) -> Failure {
-    let reason = chain(error);
-    if error.is_connect() || error.is_builder() {
-        Failure::NotSent(reason)
+    let cause = cause(error);
+    if error.is_connect() {
+        Failure::NotSent(format!("no connection: {cause}"))
+    } else if error.is_builder() {
+        Failure::NotSent(cause)
     } else {
-        Failure::NoReply(reason)
+        Failure::NoReply(format!("no answer: {cause}"))
     }
 }
 
-/// The causes of an error, innermost: the outer ones repeat the URL, which may hold a code.
-fn chain(error: &reqwest::Error) -> String {
+/// The innermost cause of an error: the outer ones repeat the URL, which may hold a code.
+fn cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn StdError = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    if let Some(error) = cause.downcast_ref::<reqwest::Error>() {
-        return if error.is_timeout() {
-            "it took too long".to_owned()
-        } else {
-            "the connection failed".to_owned()
-        };
+    if cause.is::<reqwest::Error>() {
+        return "the request failed".to_owned();
     }
-    cause
-        .to_string()
+    let shown = cause.to_string();
+    shown
         .chars()
-        .filter(|c| !c.is_control())
+        .filter(|character| !character.is_control())
         .take(256)
         .collect()
 }

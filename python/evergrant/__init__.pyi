@@ -1,53 +1,102 @@
 """Fresh OAuth 2.0 access tokens for Python functions, from an encrypted local store."""
 
-from evergrant import aio as aio
-from evergrant import exceptions as exceptions
-from evergrant._api import Workspace as Workspace
-from evergrant._api import apply as apply
-from evergrant._api import begin_connect as begin_connect
-from evergrant._api import check_provider as check_provider
-from evergrant._api import complete_connect as complete_connect
-from evergrant._api import configure as configure
-from evergrant._api import connect as connect
-from evergrant._api import connections as connections
-from evergrant._api import disconnect as disconnect
-from evergrant._api import drain as drain
-from evergrant._api import import_refresh_token as import_refresh_token
-from evergrant._api import integrations as integrations
-from evergrant._api import provider as provider
-from evergrant._api import providers as providers
-from evergrant._api import redact as redact
-from evergrant._api import refresh as refresh
-from evergrant._api import remove as remove
-from evergrant._api import status as status
-from evergrant._api import test as test
-from evergrant._core import __version__ as __version__
-from evergrant._core import get_token as get_token
-from evergrant._decorator import injected as injected
-from evergrant._decorator import oauth as oauth
-from evergrant._types import AccessToken as AccessToken
-from evergrant._types import PendingConnection as PendingConnection
-from evergrant._types import Problem as Problem
-from evergrant._types import Provider as Provider
-from evergrant._types import Report as Report
-from evergrant._types import Status as Status
-from evergrant._types import Step as Step
-from evergrant.exceptions import ActionError as ActionError
-from evergrant.exceptions import AmbiguousGrant as AmbiguousGrant
-from evergrant.exceptions import ConnectDenied as ConnectDenied
-from evergrant.exceptions import ConnectFailed as ConnectFailed
-from evergrant.exceptions import ConnectTimeout as ConnectTimeout
-from evergrant.exceptions import EvergrantError as EvergrantError
-from evergrant.exceptions import InvalidParameter as InvalidParameter
-from evergrant.exceptions import InvalidScope as InvalidScope
-from evergrant.exceptions import MissingScopes as MissingScopes
-from evergrant.exceptions import NotConfigured as NotConfigured
-from evergrant.exceptions import NotConnected as NotConnected
-from evergrant.exceptions import ProviderRejected as ProviderRejected
-from evergrant.exceptions import ProviderUnavailable as ProviderUnavailable
-from evergrant.exceptions import ReauthorizationRequired as ReauthorizationRequired
-from evergrant.exceptions import StoreError as StoreError
-from evergrant.exceptions import TemplateError as TemplateError
-from evergrant.exceptions import UnknownProvider as UnknownProvider
-from evergrant.exceptions import VaultLocked as VaultLocked
-from evergrant.exceptions import WrongKey as WrongKey
+from evergrant import aio, exceptions
+from evergrant._api import (
+    Workspace,
+    apply,
+    begin_connect,
+    check_provider,
+    complete_connect,
+    configure,
+    connect,
+    connections,
+    disconnect,
+    drain,
+    import_refresh_token,
+    integrations,
+    provider,
+    providers,
+    redact,
+    refresh,
+    remove,
+    status,
+    test,
+)
+from evergrant._core import __version__, get_token
+from evergrant._decorator import injected, oauth
+from evergrant._types import AccessToken, PendingConnection, Problem, Provider, Report, Status, Step
+from evergrant.exceptions import (
+    ActionError,
+    AmbiguousGrant,
+    ConnectDenied,
+    ConnectFailed,
+    ConnectTimeout,
+    EvergrantError,
+    InvalidParameter,
+    InvalidScope,
+    MissingScopes,
+    NotConfigured,
+    NotConnected,
+    ProviderRejected,
+    ProviderUnavailable,
+    ReauthorizationRequired,
+    StoreError,
+    TemplateError,
+    UnknownProvider,
+    VaultLocked,
+    WrongKey,
+)
+
+__all__ = [
+    "AccessToken",
+    "ActionError",
+    "AmbiguousGrant",
+    "ConnectDenied",
+    "ConnectFailed",
+    "ConnectTimeout",
+    "EvergrantError",
+    "InvalidParameter",
+    "InvalidScope",
+    "MissingScopes",
+    "NotConfigured",
+    "NotConnected",
+    "PendingConnection",
+    "Problem",
+    "Provider",
+    "ProviderRejected",
+    "ProviderUnavailable",
+    "ReauthorizationRequired",
+    "Report",
+    "Status",
+    "Step",
+    "StoreError",
+    "TemplateError",
+    "UnknownProvider",
+    "VaultLocked",
+    "Workspace",
+    "WrongKey",
+    "__version__",
+    "aio",
+    "apply",
+    "begin_connect",
+    "check_provider",
+    "complete_connect",
+    "configure",
+    "connect",
+    "connections",
+    "disconnect",
+    "drain",
+    "exceptions",
+    "get_token",
+    "import_refresh_token",
+    "injected",
+    "integrations",
+    "oauth",
+    "provider",
+    "providers",
+    "redact",
+    "refresh",
+    "remove",
+    "status",
+    "test",
+]

@@ -152,6 +152,7 @@ class Verbs:
             connection=connection,
             scopes=as_list("scopes", scopes),
             again=again,
+            timeout=timeout,
         )
         if "status" in started:
             return Status(started["status"])
@@ -160,7 +161,7 @@ class Verbs:
         flow = started["flow"]
         try:
             _sign_in.show(started["url"], redirect_uri=started["redirect_uri"], open_browser=open_browser)
-            waiting = self._start("connect_wait", flow=flow, timeout=timeout)
+            waiting = self._start("connect_wait", flow=flow)
             return Status(_sign_in.wait(waiting, lambda url: self._run("complete_connect", callback_url=url)))
         except BaseException:
             # Nobody waits any more: free the port, and let a late callback find nothing.

@@ -93,44 +93,43 @@ def uninstall_log_redaction() -> None:
     _log.active = False
     if _log.finder is not None:
         _log.finder.leave()
-    logging = sys.modules.get("logging")
     # Whoever wrapped ours meanwhile still calls it: then it stays, and passes records on as they are.
-    if logging is not None and _log.handle is not None and logging.Logger.handle is _handle:
-        logging.Logger.handle = _log.handle
-        _log.handle = None
+    if _log.wrapped and sys.modules["logging"].Logger.handle is _handle:
+        sys.modules["logging"].Logger.handle = _log.handle
+        _log.wrapped = False
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
 
 
-def _found(value: object) -> bool:
+def _found(value: "Any") -> bool:
     """Whether a live secret is anywhere in `value`. Neither depth nor cycles matter."""
-    pending = [value]
+    pending: list[Any] = [value]
     seen: dict[int, object] = {}  # keeps what it names alive, so that no id comes twice
     while pending:
         value = pending.pop()
-        if isinstance(value, str):
-            text = value if type(value) is str else str.__str__(value)
+        kind = type(value)  # never isinstance(): a mock says that it is of another class
+        if issubclass(kind, str):
+            text = value if kind is str else str.__str__(value)
             try:
                 masked = redact_text(text)
             except UnicodeEncodeError:
                 masked = _text(text)
             if masked is not text:
                 return True
-        elif type(value) in _PLAIN:
+        elif kind in _PLAIN or id(value) in seen:
             continue
-        elif isinstance(value, (bytes, bytearray)):
+        elif issubclass(kind, (bytes, bytearray)):
             if _bytes(value) is not value:
                 return True
-        elif isinstance(value, _CONTAINERS):
-            if id(value) not in seen:
-                seen[id(value)] = value
-                if isinstance(value, dict):
-                    pending += dict.keys(value)
-                    pending += dict.values(value)
-                else:
-                    pending += value
-        elif isinstance(value, BaseException) and id(value) not in seen:
+        elif issubclass(kind, dict):
+            seen[id(value)] = value
+            pending += dict.keys(value)
+            pending += dict.values(value)
+        elif issubclass(kind, _CONTAINERS):
+            seen[id(value)] = value
+            pending += value
+        elif issubclass(kind, BaseException):
             seen[id(value)] = value
             pending += _parts(value)
     return False
@@ -147,13 +146,14 @@ class _Masking:
         self.depth = 0
 
     def mask(self, value: "Any") -> "Any":
-        if isinstance(value, str):
+        kind = type(value)
+        if issubclass(kind, str):
             text = str.__str__(value)
             masked = _text(text)
             return value if masked is text else masked
-        if isinstance(value, (bytes, bytearray)):
+        if issubclass(kind, (bytes, bytearray)):
             return _bytes(value)
-        if not isinstance(value, (*_CONTAINERS, BaseException)):
+        if not issubclass(kind, (*_CONTAINERS, BaseException)):
             return value
         if id(value) in self.copies:
             return self.copies[id(value)][1]
@@ -163,7 +163,7 @@ class _Masking:
             return MASK
         self.depth += 1
         try:
-            return self.exception(value) if isinstance(value, BaseException) else self.container(value)
+            return self.exception(value) if issubclass(kind, BaseException) else self.container(value)
         finally:
             self.depth -= 1
 
@@ -190,23 +190,27 @@ class _Masking:
         """Return a copy of `error` and of those behind it, made without calling its constructor."""
         kind = type(error)
         shown = _text(_shown(error))
-        copy: BaseException | None = None
-        for made in (lambda: kind, lambda: _reading_as(shown, kind)):
-            try:
-                copy = self.keep(error, kind.__new__(made(), *self.mask(error.args)))
-                self.details(error, copy)
-                if _shown(copy) == shown:
-                    break
-            except RecursionError:
-                raise
-            except Exception:
-                copy = None
+        copy = self.remade(error, lambda: kind)
         if copy is None or _shown(copy) != shown:
+            copy = self.remade(error, lambda: _reading_as(shown, kind))
+        if copy is None:
             copy = self.keep(error, _reading_as(shown, Exception, kind)())
         copy.__cause__ = self.behind(error.__cause__)
         copy.__context__ = self.behind(error.__context__)
+        # Last: a cause, even none, hides the context.
         copy.__suppress_context__ = error.__suppress_context__
         return copy.with_traceback(error.__traceback__)
+
+    def remade(self, error: "BaseException", kind: "Callable[[], Any]") -> "BaseException | None":
+        try:
+            copy: BaseException = type(error).__new__(kind(), *self.mask(error.args))
+            self.keep(error, copy)
+            self.details(error, copy)
+        except RecursionError:
+            raise
+        except Exception:
+            return None  # its class wants other arguments, or allows no subclass
+        return copy
 
     def behind(self, error: "BaseException | None") -> "BaseException | None":
         masked = self.mask(error)
@@ -318,10 +322,12 @@ class _Log:
     """What was done to `logging`."""
 
     active = False
-    handle: "Callable[[Logger, LogRecord], object] | None" = None
+    wrapped = False
     finder: "_LoggingFinder | None" = None
-    plain_record: "frozenset[str]" = frozenset()
-    format_exception: "Callable[[Any], str] | None" = None
+    # From here on known once it is wrapped.
+    handle: "Callable[[Logger, LogRecord], object]"
+    plain_record: "frozenset[str]"
+    format_exception: "Callable[[Any], str]"
 
 
 _log = _Log()
@@ -329,12 +335,13 @@ _log = _Log()
 
 def _wrap(logging: "Any") -> None:
     handle = logging.Logger.handle
-    if _log.handle is not None or handle is _handle:
+    if _log.wrapped or handle is _handle:
         return
     # Of the class itself: what a record factory adds is looked at as `extra` is.
     _log.plain_record = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__)
     _log.format_exception = logging.Formatter().formatException
     _log.handle = handle
+    _log.wrapped = True
     logging.Logger.handle = _handle
 
 
@@ -346,8 +353,9 @@ def _handle(self: "Logger", record: "LogRecord") -> "object":
             # Better a line without its text than a line with a token.
             record.msg = f"{MASK} (this record could not be checked: {type(error).__name__})"
             record.args = record.exc_info = record.exc_text = record.stack_info = None
-    handle = _log.handle
-    return handle(self, record) if handle is not None else None
+            for name in _added(record):
+                del record.__dict__[name]
+    return _log.handle(self, record)
 
 
 _handle.__name__ = "handle"
@@ -368,10 +376,8 @@ def _mask_record(record: "LogRecord") -> None:
         masked = _text(message)
         if masked is not message:
             record.msg, record.args = masked, None
-    details = record.__dict__
-    if len(details) > len(_log.plain_record):
-        for name in [name for name in details if name not in _log.plain_record]:
-            details[name] = redact(details[name])
+    for name in _added(record):
+        record.__dict__[name] = redact(record.__dict__[name])
     if record.exc_info:
         _mask_exc_info(record)
     if record.exc_text:
@@ -380,9 +386,16 @@ def _mask_record(record: "LogRecord") -> None:
         record.stack_info = _text(record.stack_info)
 
 
+def _added(record: "LogRecord") -> "Sequence[str]":
+    """The names of what `extra`, a record factory or a formatter added to a record."""
+    if len(record.__dict__) == len(_log.plain_record):
+        return ()
+    return [name for name in record.__dict__ if name not in _log.plain_record]
+
+
 def _mask_exc_info(record: "LogRecord") -> None:
     info = record.exc_info
-    if not isinstance(info, tuple) or not isinstance(info[1], BaseException) or _log.format_exception is None:
+    if not isinstance(info, tuple) or not isinstance(info[1], BaseException):
         return
     error = redact(info[1])
     text = _log.format_exception(info)
@@ -439,5 +452,4 @@ class _LoggingLoader:
             module.__spec__.loader = self.loader
         self.loader.exec_module(module)
         self.finder.leave()
-        if _log.active:
-            _wrap(module)
+        _wrap(module)

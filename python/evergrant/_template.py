@@ -6,9 +6,13 @@ anything. Its own names start with a prefix that no parameter of the user's has.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import ast
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from inspect import Parameter
+from types import TracebackType
 from typing import Any, Final
+
+from evergrant._redact import redact, redact_exception
 
 # Kinds of functions; each is a template.
 FUNCTION: Final = "function"
@@ -17,7 +21,7 @@ GENERATOR: Final = "generator"
 ASYNC_GENERATOR: Final = "async generator"
 
 # What the code needs, by the names it uses behind the prefix.
-CLOSURE: Final = (
+_CLOSURE: Final = (
     "function",
     "injected",
     "get",
@@ -42,7 +46,7 @@ def generate(
     wrapper: Sequence[Parameter],
     wrapped: Sequence[Parameter],
     told: Iterable[str] | None,
-    redact: bool,
+    redacted: bool,
     closure: Mapping[str, object],
 ) -> Callable[..., Any]:
     """A function that fills `into` and calls `closure["function"]`.
@@ -53,14 +57,14 @@ def generate(
         wrapper: The parameters of the function to make.
         wrapped: The parameters of the function to call, in its order.
         told: Names of the arguments that are passed to `get`, as a mapping; `None`: it takes none.
-        redact: Whether results and errors are masked.
-        closure: The objects that the code uses, by the names of `CLOSURE`.
+        redacted: Whether results and errors are masked.
+        closure: `function` to call, `injected` default, and `get`, `cached` and `fetch` for its token.
     """
     prefix = "_evergrant_"
     while any(parameter.name.startswith(prefix) for parameter in wrapped):
         prefix += "_"
     source = _source(
-        _TEMPLATES[kind, redact],
+        _TEMPLATES[kind, redacted],
         prefix=prefix,
         into=into,
         parameters=_parameters(wrapper),
@@ -70,17 +74,29 @@ def generate(
     factory = _FACTORIES.get(source)
     if factory is None:
         namespace: dict[str, Any] = {}
-        exec(compile(source, "<evergrant.oauth>", "exec"), namespace)  # noqa: S102 - made of identifiers only
+        exec(compile(_on_one_line(source), "<evergrant.oauth>", "exec"), namespace)  # noqa: S102 - only identifiers
         factory = _FACTORIES[source] = namespace[f"{prefix}factory"]
-    return factory(*(closure[name] for name in CLOSURE))
+    parts = {**closure, **(_REDACTED if redacted else _PLAIN)}
+    return factory(*(parts[name] for name in _CLOSURE))
 
 
 def _source(template: str, *, prefix: str, **parts: str) -> str:
     body = "\n".join(f"        {line}" for line in template.strip().splitlines())
-    text = f"def $factory({', '.join(f'${name}' for name in CLOSURE)}):\n    {body.lstrip()}\n    return $call\n"
+    text = f"def $factory({', '.join(f'${name}' for name in _CLOSURE)}):\n    {body.lstrip()}\n    return $call\n"
     for name, part in parts.items():
         text = text.replace(f"<{name}>", part)
     return text.replace("$", prefix)
+
+
+def _on_one_line(source: str) -> ast.Module:
+    """`source`, all of it on line 1: set on the user's function, its tracebacks show the line of the decorator."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.expr, ast.stmt, ast.arg, ast.keyword, ast.excepthandler)):
+            node.lineno = node.end_lineno = 1
+            # A range that covers the whole line is not underlined.
+            node.col_offset, node.end_col_offset = 0, 9999
+    return tree
 
 
 def _parameters(parameters: Sequence[Parameter]) -> str:
@@ -189,3 +205,76 @@ _TEMPLATES = {
     (ASYNC_GENERATOR, False): _ASYNC_GENERATOR,
     (ASYNC_GENERATOR, True): _ASYNC_GENERATOR,
 }
+
+
+class _Redacted:
+    """A generator whose items, result and errors are masked."""
+
+    __slots__ = ("_inner",)
+
+    def __init__(self, inner: Generator[Any, Any, Any]) -> None:
+        self._inner = inner
+
+    def __iter__(self) -> _Redacted:
+        return self
+
+    def __next__(self) -> Any:
+        return self._advance(self._inner.__next__)
+
+    def send(self, value: Any) -> Any:
+        return self._advance(self._inner.send, value)
+
+    def throw(self, kind: Any, value: Any = None, traceback: TracebackType | None = None) -> Any:
+        error = kind if value is None else value if isinstance(value, BaseException) else kind(value)
+        return self._advance(self._inner.throw, error.with_traceback(traceback) if traceback else error)
+
+    def close(self) -> None:
+        self._advance(self._inner.close)
+
+    def _advance(self, step: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return redact(step(*arguments))
+        except StopIteration as stop:
+            raise StopIteration(redact(stop.value)) from None
+        except BaseException as error:
+            redact_exception(error)
+            raise
+
+
+_END: Final = object()
+
+
+def _itself(inner: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    return inner
+
+
+async def _advance(step: Callable[..., Awaitable[Any]], argument: Any) -> Any:
+    """The next item of an asynchronous generator, `_END` after the last."""
+    try:
+        return await step(argument)
+    except StopAsyncIteration:
+        return _END
+
+
+async def _advance_redacted(step: Callable[..., Awaitable[Any]], argument: Any) -> Any:
+    """`_advance`, with the item or the error masked."""
+    try:
+        return redact(await step(argument))
+    except StopAsyncIteration:
+        return _END
+    except BaseException as error:
+        redact_exception(error)
+        raise
+
+
+_PLAIN = {
+    "redact": redact,
+    "redact_exception": redact_exception,
+    "delegate": _itself,
+    "advance": _advance,
+    "end": _END,
+    "BaseException": BaseException,
+    "GeneratorExit": GeneratorExit,
+}
+
+_REDACTED = {**_PLAIN, "delegate": _Redacted, "advance": _advance_redacted}

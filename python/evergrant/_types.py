@@ -7,7 +7,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
-    from typing import Any, NoReturn, SupportsIndex
+    from typing import Any, Literal, NoReturn, SupportsIndex
 
 
 # `types.MappingProxyType` without importing `types`.
@@ -243,7 +243,7 @@ class Status(Record):
     provider: "str"
     grant_type: "str | None"
     connection: "str"
-    state: "str"
+    state: "Literal['not_configured', 'configured', 'connected', 'reauthorization_required']"
     client_id: "str | None"
     redirect_uri: "str | None"
     requested_scopes: "tuple[str, ...]"

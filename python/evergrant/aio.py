@@ -1,28 +1,23 @@
 """The verbs as coroutines, on asyncio, uvloop, trio and anyio.
 
-Nothing of evergrant ever calls into Python from a thread of its own. A finished call announces itself on a file
-descriptor that the event loop watches, and the loop's own thread takes the outcome. Cancelling a coroutine ends the
-waiting, never a request that was sent.
+Cancelling a coroutine ends the waiting, never a request that was sent.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Any
-from weakref import ReferenceType, WeakKeyDictionary, ref
 
-from evergrant import _core
+from evergrant import _bridge, _core
 from evergrant._api import as_dict, as_list
 from evergrant._types import AccessToken, PendingConnection, Problem, Provider, Report, Status
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, Future
     from collections.abc import Callable, Iterable, Mapping
     from os import PathLike
     from typing import Literal, TypeVar
 
-    T = TypeVar("T")
+    _T = TypeVar("_T")
 
 __all__ = [
     "Workspace",
@@ -281,7 +276,7 @@ class Verbs:
         return list(map(Problem, await self._run("check_provider", path=os.fspath(path))))
 
     async def _run(self, verb: str, **arguments: object) -> Any:
-        return await outcome(self._start(verb, **arguments))
+        return await _bridge.outcome(self._start(verb, **arguments))
 
     def _start(self, verb: str, **arguments: object) -> _core.Call:
         raise NotImplementedError
@@ -342,6 +337,35 @@ class Workspace(Verbs):
             },
         )
 
+    def oauth(
+        self,
+        provider: str,
+        *,
+        into: str = "token",
+        grant_type: str | None = None,
+        connection: str | Callable[[Mapping[str, Any]], str] = "default",
+        resource: str | Callable[[Mapping[str, Any]], str | None] | None = None,
+        scopes: Iterable[str] | None = None,
+        min_ttl: float | None = None,
+        optional: bool = False,
+        redact: bool = True,
+    ) -> Callable[[_T], _T]:
+        """Fill a function's parameter, as `evergrant.oauth`, from this workspace."""
+        from evergrant import _decorator
+
+        return _decorator.decorate(
+            self,
+            provider,
+            into=into,
+            grant_type=grant_type,
+            connection=connection,
+            resource=resource,
+            scopes=scopes,
+            min_ttl=min_ttl,
+            optional=optional,
+            redact=redact,
+        )
+
     async def close(self) -> None:
         """Let go of the store; closing twice is allowed."""
         self._inner.close()
@@ -391,118 +415,12 @@ provider = _default.provider
 check_provider = _default.check_provider
 
 
-async def outcome(call: _core.Call) -> Any:
-    """The outcome of a call under way, awaited on the event loop that runs this coroutine."""
-    wait_readable = _trio_wait()
-    if wait_readable is not None:
-        # trio lets one task wait for a descriptor, so each call has its own.
-        port = _core.Port()
-        if call.attach(port, 0):
-            await wait_readable(port.fileno())
-        return call.result()
-    future = _watch(_running_loop(), call)
-    if future is not None:
-        await future
-    return call.result()
-
-
-class _Reader:
-    """The calls that one asyncio loop waits for, and the port where they announce themselves.
-
-    The loop's own reader handle is its only owner: a loop that is closed, or dropped, frees the port. Only the
-    loop's thread touches it.
-    """
-
-    __slots__ = ("__weakref__", "_finished", "_last", "_process", "_waiting", "port")
-
-    def __init__(self) -> None:
-        self.port = _core.Port()
-        self._process = os.getpid()
-        self._waiting: dict[int, Future[None]] = {}
-        self._finished: list[int] = []
-        self._last = 0
-
-    def watch(self, call: _core.Call, future: Future[None]) -> bool:
-        """Have `future` done when `call` is; false if the call is done already."""
-        if self._process != os.getpid():
-            message = "this event loop was made before the process forked: run a new one in the child"
-            raise RuntimeError(message)
-        self._last += 1
-        self._waiting[self._last] = future
-        if call.attach(self.port, self._last):
-            return True
-        del self._waiting[self._last]
-        return False
-
-    def wake(self) -> None:
-        """Finish the futures of at most 64 calls, so that the loop's other callbacks get their turn."""
-        try:
-            self._finished += self.port.take()
-            while self._finished:
-                # Each step may be interrupted and done again.
-                number = self._finished[-1]
-                future = self._waiting.get(number)
-                if future is not None and not future.done():
-                    future.set_result(None)
-                self._waiting.pop(number, None)
-                self._finished.pop()
-        except BaseException:
-            # Ctrl-C: the rest is finished when the loop goes on, which no signal of the port may announce.
-            _running_loop().call_soon(self.wake)
-            raise
-
-
-# Weak on both sides: neither keeps a loop, nor a port whose loop is gone.
-_readers: WeakKeyDictionary[AbstractEventLoop, ReferenceType[_Reader]] = WeakKeyDictionary()
-
-
-def _watch(loop: AbstractEventLoop, call: _core.Call) -> Future[None] | None:
-    """A future of `loop` that is done when `call` is, or `None` if it is done already.
-
-    The waiting coroutine holds the future only: held reader and future would keep each other alive beyond the loop.
-    """
-    known = _readers.get(loop)
-    reader = known() if known is not None else None
-    if reader is None:
-        reader = _Reader()
-        loop.add_reader(reader.port.fileno(), reader.wake)
-        _readers[loop] = ref(reader)
-    future: Future[None] = loop.create_future()
-    return future if reader.watch(call, future) else None
-
-
-def _running_loop() -> AbstractEventLoop:
-    # Whoever runs a loop of asyncio has imported it.
-    asyncio = sys.modules.get("asyncio")
-    try:
-        if asyncio is not None:
-            loop: AbstractEventLoop = asyncio.get_running_loop()
-            return loop
-    except RuntimeError:
-        pass
-    message = "evergrant.aio needs a running event loop of asyncio, uvloop or trio"
-    raise RuntimeError(message)
-
-
-def _trio_wait() -> Callable[[int], Any] | None:
-    """`wait_readable` of trio inside a task of trio; where trio was never imported there is none."""
-    trio = sys.modules.get("trio")
-    if trio is None:
-        return None
-    try:
-        trio.lowlevel.current_task()
-    except RuntimeError:
-        return None
-    wait_readable: Callable[[int], Any] = trio.lowlevel.wait_readable
-    return wait_readable
-
-
 async def _get_token(place: Any, request: dict[str, Any]) -> AccessToken:
     """The token from `place`: the core's module, or one of its workspaces."""
     cached: AccessToken | None = place.cached_token(**request)
     if cached is not None:
         return cached
-    token: AccessToken = await outcome(place.call("get_token", request))
+    token: AccessToken = await _bridge.outcome(place.call("get_token", request))
     return token
 
 

@@ -73,7 +73,6 @@ impl Listener {
                         error.kind()
                     ),
                 )
-                .hint(format!("lsof -i :{port}"))
             })?;
         let bound = socket
             .local_addr()

@@ -117,10 +117,15 @@ pub async fn connect(engine: Arc<Engine>, request: ConnectRequest) -> Result<Con
         );
         return Ok(Connecting::Done(Box::new(status.await?)));
     }
-    let configured = engine.redirect_uri(&key).await?;
-    let listener = Listener::bind(&configured)
-        .await
-        .map_err(|error| error.of_provider(&key.integration.provider))?;
+    let integration = engine
+        .integration(&key.integration.provider, Some(key.integration.grant_type))
+        .await?;
+    let configured = integration.redirect_uri(&integration.spec()?);
+    let listener = Listener::bind(&configured).await.map_err(|error| {
+        let provider = &key.integration.provider;
+        let any_port = format!("configure {provider} --redirect-uri http://127.0.0.1/callback");
+        error.of_provider(provider).hint(engine.command(&any_port))
+    })?;
     let redirect_uri = listener
         .as_ref()
         .map_or(configured, |listener| listener.redirect_uri().to_owned());
@@ -317,14 +322,6 @@ impl Engine {
             .all(|scope| crate::provider::scope::covers(&status.granted_scopes, scope, &spec));
         let connected = status.state == crate::model::State::Connected && all;
         Ok((key, connected.then_some(status)))
-    }
-
-    async fn redirect_uri(&self, key: &ConnectionKey) -> Result<String> {
-        let integration = self
-            .integration(&key.integration.provider, Some(key.integration.grant_type))
-            .await?;
-        let configured = integration.configuration.redirect_uri;
-        Ok(configured.unwrap_or_else(|| crate::engine::status::DEFAULT_REDIRECT_URI.to_owned()))
     }
 }
 

@@ -231,7 +231,7 @@ async fn complete_row(
         }
         other => {
             engine.store().delete_pending(&row.state_hash).await?;
-            return Err(exchange_failed(engine, &spec, key, other));
+            return Err(exchange_failed(engine, key, other));
         }
     };
     let account = match account::account(
@@ -272,7 +272,7 @@ fn with_callback(mut issued: Issued, callback: &Callback, spec: &Spec) -> Issued
     issued
 }
 
-fn exchange_failed(engine: &Engine, spec: &Spec, key: &ConnectionKey, outcome: Outcome) -> Error {
+fn exchange_failed(engine: &Engine, key: &ConnectionKey, outcome: Outcome) -> Error {
     let again = engine.connect_command(key, false);
     let (error, description, reason) = match outcome {
         Outcome::Unknown {
@@ -298,11 +298,11 @@ fn exchange_failed(engine: &Engine, spec: &Spec, key: &ConnectionKey, outcome: O
             ..
         } => (error, description, reason),
         Outcome::Refused {
-            error, description, ..
-        } => {
-            let reason = format!("{} refused the authorization code ({error})", spec.name);
-            (Some(error), description, reason)
-        }
+            error,
+            description,
+            reason,
+            ..
+        } => (Some(error), description, reason),
         Outcome::Unusable { rule, .. } => (None, None, rule),
         Outcome::Unknown { reason, .. } => (None, None, reason),
         Outcome::Issued(_) => (None, None, String::new()),
@@ -319,11 +319,8 @@ fn exchange_failed(engine: &Engine, spec: &Spec, key: &ConnectionKey, outcome: O
         )),
         _ => again,
     };
-    let meaning = error
-        .as_deref()
-        .and_then(|error| oauth::response::meaning(spec, error, description.as_deref()));
     let kind = ErrorKind::ProviderRejected { error, description };
-    Error::new(kind, code, meaning.unwrap_or(reason)).hint(hint)
+    Error::new(kind, code, reason).hint(hint)
 }
 
 fn denied(spec: &Spec, error: &str, description: Option<String>) -> Error {

@@ -152,7 +152,7 @@ impl Engine {
         let outcome =
             oauth::token::client_credentials(&self.http(), &spec, client, &scopes, "", &self.clock)
                 .await;
-        let (error, description, reason) = match outcome {
+        let (error, reason) = match outcome {
             Outcome::Issued(_) => {
                 report.step(
                     "token endpoint",
@@ -161,25 +161,11 @@ impl Engine {
                 );
                 return Ok(());
             }
-            Outcome::Unusable { rule, .. } => (None, None, rule),
-            Outcome::Refused {
-                error, description, ..
-            } => {
-                let reason = format!("{} refused: {error}", spec.name);
-                (Some(error), description, reason)
-            }
-            Outcome::NotProcessed {
-                error,
-                description,
-                reason,
-                ..
-            } => (error, description, reason),
-            Outcome::Unknown { reason, .. } => (None, None, reason),
+            Outcome::Unusable { rule, .. } => (None, rule),
+            Outcome::Refused { error, reason, .. } => (Some(error), reason),
+            Outcome::NotProcessed { error, reason, .. } => (error, reason),
+            Outcome::Unknown { reason, .. } => (None, reason),
         };
-        let meaning = error
-            .as_deref()
-            .and_then(|code| oauth::response::meaning(&spec, code, description.as_deref()));
-        let reason = meaning.unwrap_or(reason);
         report.step("token endpoint", false, reason.clone());
         report.reason = Some(reason);
         report.hint = Some(match error.as_deref() {
@@ -313,13 +299,7 @@ impl Engine {
         let user = key.integration.grant_type == GrantType::AuthorizationCode;
         status.state = State::Configured;
         status.client_id = Some(integration.client_id().to_owned());
-        status.redirect_uri = user.then(|| {
-            integration
-                .configuration
-                .redirect_uri
-                .clone()
-                .unwrap_or_else(|| DEFAULT_REDIRECT_URI.to_owned())
-        });
+        status.redirect_uri = user.then(|| integration.redirect_uri(&spec));
         status.requested_scopes = self.requested_scopes(&integration, &spec, &[]);
         let note = match loaded
             .attempt
@@ -429,6 +409,3 @@ impl Engine {
         }
     }
 }
-
-/// The redirect URI to register where none is configured: any free port (RFC 8252 section 7.3).
-pub const DEFAULT_REDIRECT_URI: &str = "http://127.0.0.1/callback";

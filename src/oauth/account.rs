@@ -244,6 +244,8 @@ impl Asking<'_> {
 
     fn judge(&self, reply: &Reply, mask: &Mask) -> Result<Answer> {
         let spec = self.spec;
+        let content = Content::of(reply);
+        let whole = content.value().unwrap_or(&Value::Null);
         if let Some(means) = signal(spec, reply) {
             return Ok(Answer::Refused {
                 means,
@@ -256,10 +258,9 @@ impl Asking<'_> {
                 &said(reply, mask),
                 refusal::retry_after(&reply.headers, self.clock.wall()),
             )),
-            200..300 => match Content::of(reply).value() {
-                Some(whole) => Ok(Answer::Body(whole.clone())),
-                None => Ok(Answer::Body(Value::Null)),
-            },
+            200..300 if !refusal::is_marked_failure(whole, &spec.reply) => {
+                Ok(Answer::Body(whole.clone()))
+            }
             _ => Ok(Answer::Refused {
                 means: Meaning::Other,
                 reason: said(reply, mask),

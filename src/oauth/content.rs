@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 use zeroize::Zeroize;
 
+use super::paths;
 use super::response::sound_refresh_token;
 use crate::http::Reply;
 use crate::provider::{Paths, ReplyRules};
@@ -79,7 +80,7 @@ pub(super) fn salvage(body: &SecretBytes, rules: &ReplyRules) -> Option<RefreshT
         .get("refresh_token")
         .unwrap_or(&standard)
         .iter()
-        .map(|path| path.rsplit('.').next().unwrap_or(path))
+        .filter_map(paths::last_key)
         .collect();
     let body = trim(body.expose());
     if !body.starts_with(b"{") && !body.starts_with(b"[") {
@@ -103,9 +104,8 @@ pub(super) fn salvage(body: &SecretBytes, rules: &ReplyRules) -> Option<RefreshT
         {
             continue;
         }
-        let token = serde_json::from_slice(value)
-            .ok()
-            .and_then(sound_refresh_token)?;
+        let token = Parsed(serde_json::from_slice(value).ok()?);
+        let token = sound_refresh_token(&token)?;
         if found.as_ref().is_some_and(|other| *other != token) {
             return None;
         }
@@ -120,7 +120,7 @@ fn salvage_form(body: &[u8], names: &[&str]) -> Option<RefreshToken> {
     let form = Parsed(form(whole)?);
     names
         .iter()
-        .find_map(|name| form.get(*name).cloned().and_then(sound_refresh_token))
+        .find_map(|name| form.get(*name).and_then(sound_refresh_token))
 }
 
 /// The next complete JSON text with its quotes, and what follows it.

@@ -84,7 +84,7 @@ pub(super) fn check(token: &str, expected: &Expected<'_>) -> Result<Option<IdCla
         .get("exp")
         .and_then(expiry::number)
         .map(|seconds| (seconds * 1000.0) as i64);
-    if !ends.is_some_and(|ends| ends.saturating_add(LEEWAY_MILLIS) > expected.now.millis()) {
+    if ends.is_none_or(|ends| ends.saturating_add(LEEWAY_MILLIS) <= expected.now.millis()) {
         return Err("the ID token's exp has passed".to_owned());
     }
     if expected.subject.is_some_and(|before| before != subject) {

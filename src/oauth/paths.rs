@@ -33,6 +33,16 @@ pub fn text(value: &Value) -> Option<String> {
     }
 }
 
+/// The key that a path ends at, if it ends at one.
+pub(super) fn last_key(path: &str) -> Option<&str> {
+    let (step, rest) = next(path)?;
+    match step {
+        _ if !rest.is_empty() => last_key(rest),
+        Step::Key(key) => Some(key),
+        Step::Item(_) | Step::Flagged(_) => None,
+    }
+}
+
 fn walk<'v>(root: &'v Value, path: &str) -> Option<&'v Value> {
     let mut value = root;
     let mut rest = path;

@@ -1,5 +1,6 @@
 //! Errors of the token endpoint: which code, what it condemns, and whether the server acted at all.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -17,72 +18,60 @@ const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 /// The outcome of a reply that brings no token.
 pub(super) fn read(reply: &Reply, content: &Content, question: &Question<'_>) -> Outcome {
     let spec = question.spec;
-    let clean = |text: &str| question.mask.clean(text);
     let status = reply.status;
-    let error = content
-        .value()
-        .and_then(|value| error_code(value, &spec.reply));
-    let words = content
-        .value()
-        .and_then(|value| description(value, &spec.reply));
-    let not_processed = |condemns| Outcome::NotProcessed {
-        error: error.as_deref().map(clean),
-        description: words.as_deref().map(clean),
-        status: Some(status),
-        retry_after: retry_after(&reply.headers, question.received_at),
-        condemns,
-        reason: in_words(
-            status,
-            content,
-            error.as_deref().map(clean),
-            words.as_deref().map(clean),
-        ),
-    };
+    let body = content.value().unwrap_or(&Value::Null);
+    let code = error_code(body, &spec.reply);
+    let words = description(body, &spec.reply);
+    let meaning = meaning(spec, body, code.as_deref(), words.as_deref(), status);
+    let error = code.as_deref().map(|code| question.mask.clean(code));
+    let description = words.map(|words| question.mask.clean(&words));
+    let reason = in_words(
+        status,
+        content,
+        error.as_deref(),
+        description.as_deref(),
+        meaning,
+    );
 
-    if matches!(status, 429 | 503) || error.as_deref() == Some("temporarily_unavailable") {
-        return not_processed(Condemns::Nothing);
-    }
+    let busy = matches!(status, 429 | 503) || code.as_deref() == Some("temporarily_unavailable");
     // Other server errors, and a reply that broke off, leave it open what was done before.
     let cut = reply.truncated && matches!(content, Content::Other | Content::Empty);
-    if status >= 500 || cut {
-        return Outcome::Unknown {
-            reason: in_words(
-                status,
-                content,
-                error.as_deref().map(clean),
-                words.as_deref().map(clean),
-            ),
-            html: matches!(content, Content::Html),
-        };
+    if !busy && (status >= 500 || cut) {
+        let html = matches!(content, Content::Html);
+        return Outcome::Unknown { reason, html };
     }
-    let body = content.value().unwrap_or(&Value::Null);
-    let marked = meaning(spec, body, error.as_deref(), words.as_deref(), status);
-    let condemns = match (marked.map(|meaning| meaning.condemns), error.as_deref()) {
-        (Some(condemns), _) => condemns,
+    let condemns = match (meaning, code.as_deref()) {
+        _ if busy => Condemns::Nothing,
+        (Some(meaning), _) => meaning.condemns,
         (None, Some("invalid_grant")) => Condemns::Grant,
         (None, Some("invalid_client")) => Condemns::Client,
         (None, _) => Condemns::Nothing,
     };
-    let condemns = match condemns {
-        // A service grant has no grant that could be lost.
-        Condemns::Grant | Condemns::Resource if question.asked == Asked::Service => {
-            Condemns::Nothing
-        }
-        // The refresh token may still be good for everything else.
-        Condemns::Grant if question.asked == Asked::Refresh && !question.resource.is_empty() => {
-            Condemns::Resource
-        }
-        condemns => condemns,
-    };
-    match condemns {
-        Condemns::Grant | Condemns::Resource => Outcome::Refused {
-            error: error
-                .as_deref()
-                .map_or_else(|| format!("http_{status}"), clean),
-            description: words.as_deref().map(clean),
-            condemns,
+    match (condemns, question.asked) {
+        // A service has no grant that could be lost.
+        (Condemns::Grant | Condemns::Resource, Asked::Code | Asked::Refresh) => Outcome::Refused {
+            error: error.unwrap_or_else(|| format!("http_{status}")),
+            description,
+            condemns: if question.asked == Asked::Refresh && !question.resource.is_empty() {
+                // The refresh token may still be good for everything else.
+                Condemns::Resource
+            } else {
+                condemns
+            },
+            reason,
         },
-        Condemns::Client | Condemns::Nothing => not_processed(condemns),
+        (condemns, _) => Outcome::NotProcessed {
+            error,
+            description,
+            status: Some(status),
+            retry_after: retry_after(&reply.headers, question.received_at),
+            condemns: if condemns == Condemns::Client {
+                condemns
+            } else {
+                Condemns::Nothing
+            },
+            reason,
+        },
     }
 }
 
@@ -109,6 +98,16 @@ pub(super) fn is_failure(whole: &Value, rules: &ReplyRules) -> bool {
     rules.success.as_ref().is_some_and(|success| {
         paths::find(whole, &success.path).as_deref() != Some(&success.equals)
     })
+}
+
+/// Whether a reply of another endpoint than the token's bears the provider's mark, and not that of success.
+pub(super) fn is_marked_failure(whole: &Value, rules: &ReplyRules) -> bool {
+    let marked = |path: &str| paths::find(whole, path).is_some();
+    is_failure(whole, rules)
+        && rules
+            .success
+            .as_ref()
+            .is_some_and(|success| marked(&success.path))
 }
 
 /// How long the server asks to wait (RFC 9110 section 10.2.3): seconds, or a date by its own clock.
@@ -159,7 +158,7 @@ fn description(whole: &Value, rules: &ReplyRules) -> Option<String> {
 }
 
 /// What the provider file says of an error: by code and words, by a vendor's code in the words or in `error_codes`, by
-/// the code alone, by the words alone, by the status.
+/// the code alone, by the words alone, by a code in another member, by the status.
 fn meaning<'a>(
     spec: &'a Spec,
     body: &Value,
@@ -170,6 +169,7 @@ fn meaning<'a>(
     let lower = |text: Option<&str>| text.unwrap_or_default().to_lowercase();
     let (error, words) = (lower(error), lower(words));
     let vendor_codes = vendor_codes(body, &words);
+    let members = other_codes(body);
     let rank = |key: &str| -> Option<u8> {
         let key = key.to_lowercase();
         if let Some((code, part)) = key.split_once(": ")
@@ -177,89 +177,70 @@ fn meaning<'a>(
         {
             return words.contains(part).then_some(0);
         }
-        if vendor_codes.contains(&key) {
-            Some(1)
-        } else if !error.is_empty() && key == error {
-            Some(2)
-        } else if key.contains(' ') && words.contains(&key) || !words.is_empty() && key == words {
-            Some(3)
-        } else if key == format!("http_{status}") {
-            Some(4)
-        } else {
-            None
-        }
+        let found = [
+            vendor_codes.contains(&key),
+            !error.is_empty() && key == error,
+            !words.is_empty() && key == words || key.contains(' ') && words.contains(&key),
+            members.contains(&key),
+            key == format!("http_{status}"),
+        ];
+        let place = found.iter().position(|found| *found)?;
+        u8::try_from(place + 1).ok()
     };
     spec.errors
         .iter()
         .filter(|(_, meaning)| is_of_token_endpoint(meaning))
-        .filter_map(|(key, meaning)| Some((rank(key)?, std::cmp::Reverse(key.len()), meaning)))
+        .filter_map(|(key, meaning)| Some((rank(key)?, Reverse(key.len()), meaning)))
         .min_by_key(|(rank, length, _)| (*rank, *length))
         .map(|(_, _, meaning)| meaning)
 }
 
 fn is_of_token_endpoint(meaning: &ErrorMeaning) -> bool {
-    meaning
-        .at
-        .as_ref()
-        .is_none_or(|at| at.iter().any(|place| place == "token"))
+    let mut places = meaning.at.iter().flat_map(Paths::iter).peekable();
+    places.peek().is_none() || places.any(|place| place == "token")
 }
 
-/// What an error means in the plain words of the provider file, if it knows the code or the words.
-pub(super) fn in_plain_words(
-    spec: &Spec,
-    error: &str,
-    description: Option<&str>,
-) -> Option<String> {
-    meaning(spec, &Value::Null, Some(error), description, 0).map(|meaning| meaning.meaning.clone())
-}
-
-/// Codes a vendor adds to the standard one: `error_codes`, which Microsoft writes `AADSTS70008` in the words, and codes
-/// in members of their own.
+/// Codes that Microsoft adds to the standard one: numbers in `error_codes`, which the words call `AADSTS70008`.
 fn vendor_codes(body: &Value, words: &str) -> Vec<String> {
-    let listed = body
-        .get("error_codes")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
-    let members = ["code", "error_code", "suberror", "status", "reason"]
-        .iter()
-        .filter_map(|name| body.get(*name));
-    let nested = body
-        .get("error")
-        .and_then(|error| error.get("code"))
-        .into_iter();
-    let plain = listed
-        .clone()
-        .chain(members)
-        .chain(nested)
-        .filter_map(paths::text)
-        .map(|code| code.to_lowercase());
-    let microsoft = listed
-        .filter_map(paths::text)
-        .map(|code| format!("aadsts{code}"));
+    let listed = body.get("error_codes").and_then(Value::as_array);
+    let listed = listed.into_iter().flatten().filter_map(paths::text);
     let worded = words
         .split(|c: char| !c.is_ascii_alphanumeric())
-        .filter(|word| word.starts_with("aadsts"))
-        .map(str::to_owned);
-    plain.chain(microsoft).chain(worded).collect()
+        .filter(|word| word.starts_with("aadsts"));
+    listed
+        .map(|code| format!("aadsts{code}"))
+        .chain(worded.map(str::to_owned))
+        .collect()
+}
+
+/// Codes in members that vendors have beside `error`, or in its place.
+fn other_codes(body: &Value) -> Vec<String> {
+    ["code", "error_code", "suberror", "status", "reason"]
+        .iter()
+        .filter_map(|name| body.get(*name).and_then(paths::text))
+        .map(|code| code.to_lowercase())
+        .collect()
 }
 
 fn in_words(
     status: u16,
     content: &Content,
-    error: Option<String>,
-    words: Option<String>,
+    error: Option<&str>,
+    description: Option<&str>,
+    meaning: Option<&ErrorMeaning>,
 ) -> String {
-    match (error, words) {
-        (Some(error), Some(words)) => format!("the provider answered {error}: {words}"),
-        (Some(error), None) => format!("the provider answered {error}"),
-        (None, Some(words)) => format!("the provider answered HTTP {status}: {words}"),
-        (None, None) => match content {
-            Content::Html => format!("the provider answered HTTP {status} with a web page"),
-            _ if (300..400).contains(&status) => {
-                format!("the token endpoint redirects (HTTP {status})")
-            }
-            _ => format!("the provider answered HTTP {status}"),
-        },
+    let mut words = match error {
+        Some(error) => format!("the provider answered {error}"),
+        None if (300..400).contains(&status) => format!("the provider redirects (HTTP {status})"),
+        None if matches!(content, Content::Html) => {
+            format!("the provider answered HTTP {status} with a web page")
+        }
+        None => format!("the provider answered HTTP {status}"),
+    };
+    let meaning = meaning.map(|meaning| meaning.meaning.as_str());
+    for more in [description, meaning].into_iter().flatten() {
+        words.push_str(": ");
+        words.push_str(more.trim_end_matches('.'));
     }
+    words
 }

@@ -312,16 +312,12 @@ impl Mask {
     }
 }
 
-/// An endpoint on another host than the issuer that the user named is known by that issuer's word only.
 fn host_rule(spec: &Spec, url: &Url) -> HostRule {
-    let issuer = spec
-        .endpoints
-        .issuer
-        .as_deref()
-        .and_then(|issuer| Url::parse(issuer).ok());
-    match issuer {
-        Some(issuer) if spec.user_endpoints && issuer.host() != url.host() => HostRule::ServerNamed,
-        _ => HostRule::Named,
+    let host = url.host_str().unwrap_or_default();
+    if spec.server_named.iter().any(|named| named == host) {
+        HostRule::ServerNamed
+    } else {
+        HostRule::Named
     }
 }
 

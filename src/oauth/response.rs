@@ -2,10 +2,12 @@
 //!
 //! Lenient where vendors are, strict where safety asks; and strictness never costs a refresh token.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
+use url::Url;
 
 use super::content::{Content, salvage};
 use super::expiry::{self, Moment};
@@ -15,7 +17,7 @@ use super::{keep, paths, refusal, scope};
 use crate::clock::Timestamp;
 use crate::http::{Failure, Reply};
 use crate::model::{Account, Token};
-use crate::provider::{Condemns, Paths, Spec};
+use crate::provider::{Condemns, Spec};
 use crate::secret::{AccessToken, RefreshToken, Secret};
 
 /// What came of a request to the token endpoint.
@@ -42,6 +44,8 @@ pub enum Outcome {
         description: Option<String>,
         /// The grant or the resource.
         condemns: Condemns,
+        /// What happened, in words: the provider's and those of its file.
+        reason: String,
     },
     /// The server did not act on the request: it may be sent again.
     NotProcessed {
@@ -86,11 +90,6 @@ pub struct Issued {
     pub account: Account,
 }
 
-/// What an error of the token endpoint means in the plain words of the provider file, if it knows it.
-pub fn meaning(spec: &Spec, error: &str, description: Option<&str>) -> Option<String> {
-    refusal::in_plain_words(spec, error, description)
-}
-
 /// The grant that was asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Asked {
@@ -120,11 +119,19 @@ pub(super) struct Question<'a> {
 
 impl Outcome {
     /// The outcome of a request that brought no reply.
-    pub(super) fn without_reply(failure: &Failure) -> Self {
+    pub(super) fn without_reply(failure: &Failure, spec: &Spec) -> Self {
+        let endpoint = spec.endpoints.token_endpoint.as_deref().unwrap_or_default();
+        let host = Url::parse(endpoint)
+            .ok()
+            .and_then(|url| url.host_str().map(str::to_owned));
+        let host = host.unwrap_or_else(|| "its token endpoint".to_owned());
         match failure {
-            Failure::NotSent(reason) => Self::not_sent(reason.clone()),
+            Failure::NotSent(reason) => Self::not_sent(format!(
+                "{} can't be reached at {host}: {reason}",
+                spec.name
+            )),
             Failure::NoReply(reason) => Self::Unknown {
-                reason: reason.clone(),
+                reason: format!("{} gave no reply at {host}: {reason}", spec.name),
                 html: false,
             },
         }
@@ -184,7 +191,8 @@ fn read_value(reply: &Reply, whole: &Value, content: &Content, question: &Questi
         Some(found) => found.as_deref().unwrap_or(&nothing),
     };
     let access_token = field(root, question.spec, "access_token");
-    let refresh_token = field(root, question.spec, "refresh_token").and_then(sound_refresh_token);
+    let refresh_token =
+        field(root, question.spec, "refresh_token").and_then(|value| sound_refresh_token(&value));
     let error = refusal::error_code(whole, rules);
     if access_token.is_none() && refresh_token.is_none() {
         if error.is_some() || refusal::is_failure(whole, rules) {
@@ -214,7 +222,7 @@ fn read_value(reply: &Reply, whole: &Value, content: &Content, question: &Questi
     match judge(
         root,
         whole,
-        access_token.as_ref(),
+        access_token.as_deref(),
         error.as_deref(),
         moment,
         question,
@@ -280,9 +288,9 @@ fn judge(
         );
     };
     let token_type = token_type(root, spec, question.mask)?;
-    let id_token = match field(root, spec, "id_token") {
+    let id_token = match field(root, spec, "id_token").as_deref() {
         Some(Value::String(token)) => id_token::check(
-            &token,
+            token,
             &Expected {
                 issuer: spec.endpoints.issuer.as_deref(),
                 client_id: question.client_id,
@@ -329,16 +337,15 @@ fn needs_proof(token_type: &str) -> bool {
         .any(|proof| token_type.eq_ignore_ascii_case(proof))
 }
 
+/// The scopes of the reply. No scope at all is no scope in the grammar of RFC 6749 section 3.3: GitHub Apps say so of
+/// every token.
 fn granted(root: &Value, spec: &Spec) -> Option<Vec<String>> {
-    let scopes = match field(root, spec, "scope")? {
-        Value::String(text) => scope::split(spec, &text),
+    let scopes = match &*field(root, spec, "scope")? {
+        Value::String(text) => scope::split(spec, text),
         Value::Array(items) => items.iter().filter_map(paths::text).collect(),
         _ => return None,
     };
-    // Where scopes are a setting of the application, an empty list says nothing.
-    let silent = scopes.is_empty()
-        && (spec.scopes.set_on_app == Some(true) || spec.scopes.sent == Some(false));
-    (!silent).then_some(scopes)
+    (!scopes.is_empty()).then_some(scopes)
 }
 
 fn account(root: &Value, id_token: Option<&IdClaims>, spec: &Spec) -> Account {
@@ -357,12 +364,11 @@ fn account(root: &Value, id_token: Option<&IdClaims>, spec: &Spec) -> Account {
 }
 
 /// A standard field of the reply: where the provider file says, else under its own name.
-fn field(root: &Value, spec: &Spec, name: &str) -> Option<Value> {
+fn field<'v>(root: &'v Value, spec: &Spec, name: &str) -> Option<Cow<'v, Value>> {
     match spec.reply.fields.get(name) {
         Some(own) => paths::first(root, own),
-        None => paths::first(root, &Paths::One(name.to_owned())),
+        None => paths::find(root, name),
     }
-    .map(std::borrow::Cow::into_owned)
     .filter(|value| value.as_str() != Some(""))
 }
 
@@ -372,13 +378,9 @@ fn is_sound_access_token(token: &str) -> bool {
 }
 
 /// It only travels in encoded bodies, so whatever arrived whole is sound: losing it would lose the grant.
-pub(super) fn sound_refresh_token(value: Value) -> Option<RefreshToken> {
-    match value {
-        Value::String(token) if !token.is_empty() && !token.contains(is_broken) => {
-            Some(RefreshToken::from(token))
-        }
-        _ => None,
-    }
+pub(super) fn sound_refresh_token(value: &Value) -> Option<RefreshToken> {
+    let token = value.as_str()?;
+    (!token.is_empty() && !token.contains(is_broken)).then(|| RefreshToken::from(token))
 }
 
 fn is_broken(character: char) -> bool {

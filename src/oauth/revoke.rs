@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::client::Client;
 use super::content::Content;
+use super::refusal;
 use super::request::{Draft, LOOKUP_DEADLINE, Mask, Parameters, Values};
-use super::{paths, refusal};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::{self, Method, Reply};
@@ -116,16 +116,7 @@ fn judge(
     let rules = &spec.revocation;
     let content = Content::of(reply);
     let whole = content.value().unwrap_or(&Value::Null);
-    let said_no = spec.reply.success.is_some()
-        && paths::find(
-            whole,
-            spec.reply
-                .success
-                .as_ref()
-                .map_or("", |success| &success.path),
-        )
-        .is_some()
-        && refusal::is_failure(whole, &spec.reply);
+    let said_no = refusal::is_marked_failure(whole, &spec.reply);
     let error = refusal::error_code(whole, &spec.reply);
     let status = reply.status;
     let accepted = rules.success == Some(status) || (200..300).contains(&status);

@@ -32,6 +32,15 @@ pub(super) fn resource_value<'a>(spec: &'a Spec, name: &'a str) -> Option<&'a st
     Some(other.unwrap_or(name))
 }
 
+/// Whether the scopes of a request say which resource it is for, and one other than the default was named.
+pub(super) fn choose_resource(spec: &Spec, resource: &str) -> bool {
+    let parameter = spec
+        .resource
+        .as_ref()
+        .and_then(|rules| rules.parameter.as_deref());
+    parameter == Some("scope") && !resource.is_empty()
+}
+
 /// Sets the parameters for `scopes` and `resource` in a request of the phase `authorization`, `token` or `refresh`.
 pub(super) fn set(
     parameters: &mut Parameters,
@@ -40,7 +49,7 @@ pub(super) fn set(
     scopes: &[String],
     resource: &str,
 ) {
-    let scopes = of_resource(spec, scopes, resource);
+    let scopes = asked(spec, scopes, resource);
     if spec.scopes.sent != Some(false) && !scopes.is_empty() {
         parameters.set("scope", join(spec, &scopes));
     }
@@ -74,14 +83,15 @@ pub(super) fn split(spec: &Spec, text: &str) -> Vec<String> {
     scopes
 }
 
-/// Where a resource is a prefix of scopes, the scopes with it; all that is configured there if none was named.
-fn of_resource(spec: &Spec, scopes: &[String], resource: &str) -> Vec<String> {
-    let Some(rules) = &spec.resource else {
+/// The scopes to ask for: where the resource is a prefix, with it, and all that is configured there if none was named.
+pub(super) fn asked(spec: &Spec, scopes: &[String], resource: &str) -> Vec<String> {
+    let Some(rules) = spec
+        .resource
+        .as_ref()
+        .filter(|_| choose_resource(spec, resource))
+    else {
         return scopes.to_vec();
     };
-    if resource.is_empty() || rules.parameter.as_deref() != Some("scope") {
-        return scopes.to_vec();
-    }
     let Some(prefix) = resource_value(spec, resource).map(|value| value.trim_end_matches('/'))
     else {
         return scopes.to_vec();
@@ -94,14 +104,18 @@ fn of_resource(spec: &Spec, scopes: &[String], resource: &str) -> Vec<String> {
     if scopes.is_empty() {
         return vec![format!("{prefix}/.default")];
     }
-    let prefixed = |scope: &String| {
-        if scope.contains("://") || WITHOUT_RESOURCE.contains(&scope.as_str()) {
+    let with_prefix = |scope: &String| {
+        let prefixed = scope.contains("://")
+            || scope
+                .strip_prefix(prefix)
+                .is_some_and(|rest| rest.starts_with('/'));
+        if prefixed || WITHOUT_RESOURCE.contains(&scope.as_str()) {
             scope.clone()
         } else {
             format!("{prefix}/{scope}")
         }
     };
-    scopes.iter().map(prefixed).collect()
+    scopes.iter().map(with_prefix).collect()
 }
 
 fn sent_in(rules: &ResourceRules, phase: &str) -> bool {

@@ -60,7 +60,12 @@ pub async fn exchange_code(
     standard.set("code", exchange.code.expose());
     standard.set("redirect_uri", exchange.redirect_uri);
     standard.set_some("code_verifier", exchange.verifier.map(PkceVerifier::expose));
-    scope::set(&mut standard, spec, "token", &[], exchange.resource);
+    let scopes = if scope::choose_resource(spec, exchange.resource) {
+        exchange.requested
+    } else {
+        &[]
+    };
+    scope::set(&mut standard, spec, "token", scopes, exchange.resource);
     let values = Values::new(spec, Some(&client))
         .with("code", Some(exchange.code.expose()))
         .with("redirect_uri", Some(exchange.redirect_uri))
@@ -170,12 +175,8 @@ pub async fn client_credentials(
 /// No more than was granted, and nothing where that is all that is wanted. Scopes of another resource are not among
 /// those of the grant, so they are taken as they are.
 fn refresh_scopes(spec: &Spec, refresh: &Refresh<'_>) -> Vec<String> {
-    let by_prefix = spec
-        .resource
-        .as_ref()
-        .is_some_and(|rules| rules.parameter.as_deref() == Some("scope"));
-    if by_prefix && !refresh.resource.is_empty() {
-        return refresh.scopes.to_vec();
+    if scope::choose_resource(spec, refresh.resource) {
+        return scope::asked(spec, refresh.scopes, refresh.resource);
     }
     let fewer = refresh
         .granted
@@ -227,7 +228,7 @@ impl Ask<'_> {
         let sent = clock.monotonic();
         let reply = match http.send(request).await {
             Ok(reply) => reply,
-            Err(failure) => return Outcome::without_reply(&failure),
+            Err(failure) => return Outcome::without_reply(&failure, self.spec),
         };
         let received_at = clock.wall();
         let question = Question {

@@ -208,81 +208,29 @@ impl Check<'_> {
 
     /// What is well formed and still wrong.
     fn grant(&mut self, provider: &str, grant_type: GrantType, grant: &GrantFile, flat: &Value) {
-        let mistake = |path: Vec<String>, message: String| Mistake {
-            grant_type: Some(grant_type),
-            path,
-            message,
-        };
-        let names = known_names(grant);
         let mut found = Vec::new();
-        walk(flat, &mut Vec::new(), &mut |path, text| {
-            if let Some(message) = text_mistake(path, text, &names) {
-                found.push(mistake(path.to_vec(), message));
-            }
-        });
-        let places = grant.places();
-        let sound = |pattern: &Option<String>| {
-            pattern
-                .as_ref()
-                .is_none_or(|pattern| whole(pattern).is_ok())
-        };
-        for (name, parameter) in grant
-            .parameters
-            .iter()
-            .filter(|(_, parameter)| sound(&parameter.pattern))
-        {
-            let place = places.get(name.as_str()).copied().unwrap_or_default();
-            for (field, value) in [
-                ("default", &parameter.default),
-                ("example", &parameter.example),
-            ] {
-                if let Some(Err(reason)) = value
-                    .as_ref()
-                    .map(|value| judge(name, parameter, value, place))
-                {
-                    found.push(mistake(
-                        vec!["parameters".into(), name.clone(), field.into()],
-                        format!("`{name}` may not have it: {reason}"),
-                    ));
-                }
-            }
-        }
-        let base = grant
-            .scopes
-            .base
-            .iter()
-            .enumerate()
-            .filter(|(_, scope)| placeholders(scope).next().is_none());
-        let base = base.map(|(index, scope)| {
-            (
-                vec!["scopes".to_owned(), "base".to_owned(), index.to_string()],
-                scope,
-            )
-        });
-        let suggested = grant.scopes.suggested.keys().map(|scope| {
-            (
-                vec!["scopes".to_owned(), "suggested".to_owned(), scope.clone()],
-                scope,
-            )
-        });
-        for (path, scope) in base.chain(suggested) {
-            if scope::validate(&grant.scopes, provider, scope).is_err() {
-                found.push(mistake(path, format!("`{scope}` matches no pattern of `scopes.allowed`, or one of `scopes.denied`")));
-            }
-        }
-        for mistake in &found {
-            self.report(Severity::Error, mistake, None);
+        text_mistakes(grant, flat, &mut found);
+        keep_mistakes(grant, &mut found);
+        parameter_mistakes(grant, &mut found);
+        scope_mistakes(provider, grant, &mut found);
+        for (path, message) in found {
+            let mistake = Mistake {
+                grant_type: Some(grant_type),
+                path,
+                message,
+            };
+            self.report(Severity::Error, &mistake, None);
         }
         if let Some(mechanism) = grant.needs.first() {
-            let message = format!(
-                "this grant needs {}, which evergrant does not speak yet",
-                mechanism.words()
-            );
-            self.report(
-                Severity::Warning,
-                &mistake(vec!["needs".into()], message),
-                None,
-            );
+            let mistake = Mistake {
+                grant_type: Some(grant_type),
+                path: path(&["needs"]),
+                message: format!(
+                    "this grant needs {}, which evergrant does not speak yet",
+                    mechanism.words()
+                ),
+            };
+            self.report(Severity::Warning, &mistake, None);
         }
     }
 
@@ -398,6 +346,94 @@ fn places_of(mistake: &Mistake) -> Vec<Vec<String>> {
     places
 }
 
+/// A path below a grant, and what is wrong there.
+type Found = (Vec<String>, String);
+
+/// URLs, hosts and patterns.
+fn text_mistakes(grant: &GrantFile, flat: &Value, found: &mut Vec<Found>) {
+    let names = known_names(grant);
+    walk(flat, &mut Vec::new(), &mut |path, text| {
+        if let Some(message) = text_mistake(path, text, &names) {
+            found.push((path.to_vec(), message));
+        }
+    });
+}
+
+/// Rules to keep a value: a path, or a map with one place and perhaps a pattern.
+fn keep_mistakes(grant: &GrantFile, found: &mut Vec<Found>) {
+    for (section, rules) in [
+        ("reply", &grant.reply.keep),
+        ("callback", &grant.callback.keep),
+    ] {
+        for (name, rule) in rules.iter().filter(|(_, rule)| !is_keep_rule(rule)) {
+            let message = format!(
+                "`{rule}` is no path, and no map with one of path, header, parameter and perhaps a pattern"
+            );
+            found.push((path(&[section, "keep", name]), message));
+        }
+    }
+}
+
+/// Names of parameters, and the values that the file itself gives them. Broken patterns are found as texts.
+fn parameter_mistakes(grant: &GrantFile, found: &mut Vec<Found>) {
+    let places = grant.places();
+    for (name, parameter) in &grant.parameters {
+        if BUILT_IN.contains(&name.as_str()) {
+            found.push((
+                path(&["parameters", name]),
+                format!("evergrant itself fills `{name}`; choose another name"),
+            ));
+        }
+        if parameter
+            .pattern
+            .as_ref()
+            .is_some_and(|pattern| whole(pattern).is_err())
+        {
+            continue;
+        }
+        let place = places.get(name.as_str()).copied().unwrap_or_default();
+        for (field, value) in [
+            ("default", &parameter.default),
+            ("example", &parameter.example),
+        ] {
+            let judged = value
+                .as_ref()
+                .map(|value| judge(name, parameter, value, place));
+            if let Some(Err(reason)) = judged {
+                found.push((
+                    path(&["parameters", name, field]),
+                    format!("`{name}` may not have it: {reason}"),
+                ));
+            }
+        }
+    }
+}
+
+/// Base and suggested scopes that the file itself does not allow. A scope with a placeholder is known only when filled.
+fn scope_mistakes(provider: &str, grant: &GrantFile, found: &mut Vec<Found>) {
+    let rules = &grant.scopes;
+    let base = rules
+        .base
+        .iter()
+        .enumerate()
+        .map(|(index, scope)| (path(&["scopes", "base", &index.to_string()]), scope));
+    let suggested = rules
+        .suggested
+        .keys()
+        .map(|scope| (path(&["scopes", "suggested", scope]), scope));
+    for (path, scope) in base.chain(suggested) {
+        if placeholders(scope).next().is_none() && scope::validate(rules, provider, scope).is_err()
+        {
+            found.push((
+                path,
+                format!(
+                    "`{scope}` matches no pattern of `scopes.allowed`, or one of `scopes.denied`"
+                ),
+            ));
+        }
+    }
+}
+
 /// What is wrong with a text where it stands: a URL, a host or a pattern.
 fn text_mistake(path: &[String], text: &str, names: &BTreeSet<&str>) -> Option<String> {
     let steps: Vec<&str> = borrowed(path);
@@ -434,6 +470,19 @@ fn text_mistake(path: &[String], text: &str, names: &BTreeSet<&str>) -> Option<S
     judge_url(&filled, false)
         .err()
         .map(|error| error.reason().to_owned())
+}
+
+fn is_keep_rule(rule: &Value) -> bool {
+    match rule {
+        Value::String(_) => true,
+        Value::Object(fields) => {
+            let place = |name: &String| ["path", "header", "parameter"].contains(&name.as_str());
+            fields.keys().filter(|name| place(name)).count() == 1
+                && fields.keys().all(|name| place(name) || name == "pattern")
+                && fields.values().all(Value::is_string)
+        }
+        _ => false,
+    }
 }
 
 /// Every name that may fill a template of a grant.
@@ -511,10 +560,10 @@ fn hint_of(message: &str) -> Option<String> {
     })
 }
 
-fn file_mistake(path: &[&str], message: &str) -> Mistake {
+fn file_mistake(steps: &[&str], message: &str) -> Mistake {
     Mistake {
         grant_type: None,
-        path: path.iter().map(ToString::to_string).collect(),
+        path: path(steps),
         message: message.to_owned(),
     }
 }
@@ -532,4 +581,8 @@ fn at_start(path: &Path, message: &str) -> Problem {
 
 fn borrowed(path: &[String]) -> Vec<&str> {
     path.iter().map(String::as_str).collect()
+}
+
+fn path(steps: &[&str]) -> Vec<String> {
+    steps.iter().map(ToString::to_string).collect()
 }

@@ -159,7 +159,7 @@ fn first_words(message: &str) -> String {
     message.to_owned()
 }
 
-/// `child` over the provider it extends: what the file of a provider means (`data/README.md`, "Merge").
+/// `child` over the provider it extends.
 pub(super) fn extend(parent: &Value, child: &Value) -> Value {
     let mut inherited = parent.clone();
     if let Value::Object(fields) = &mut inherited {

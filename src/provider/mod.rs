@@ -15,6 +15,7 @@ mod request;
 pub mod scope;
 mod spec;
 mod vocabulary;
+mod words;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -82,6 +83,8 @@ pub struct Spec {
     pub setup: Setup,
     /// Whether the user named the endpoints or the issuer (then their hosts may be private).
     pub user_endpoints: bool,
+    /// Hosts that only the issuer's metadata named: they have to be public.
+    pub server_named: Vec<String>,
 }
 
 impl fmt::Debug for Spec {

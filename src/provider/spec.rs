@@ -116,6 +116,7 @@ fn make_for(
         revocation,
         setup: file.setup,
         user_endpoints: !overrides.endpoints.is_empty() || !overrides.discovered.is_empty(),
+        server_named: server_named(overrides),
         values: values.0,
     };
     spec.authorization
@@ -131,6 +132,25 @@ fn make_for(
             .extend(overrides.token_parameters.clone());
     }
     Ok(spec)
+}
+
+/// The hosts of discovered endpoints that are neither the issuer's nor the user's.
+fn server_named(overrides: &Overrides) -> Vec<String> {
+    let host = |url: &String| Some(url::Url::parse(url).ok()?.host_str()?.to_owned());
+    let named = overrides.endpoints.named();
+    let issuer = overrides.discovered.issuer.as_ref();
+    let ours: Vec<String> = named
+        .into_iter()
+        .filter_map(|(_, url)| url)
+        .chain(issuer)
+        .filter_map(host)
+        .collect();
+    let theirs = overrides.discovered.named();
+    theirs
+        .into_iter()
+        .filter_map(|(_, url)| host(url?))
+        .filter(|host| !ours.contains(host))
+        .collect()
 }
 
 /// What fills templates before a sign-in.

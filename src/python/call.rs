@@ -25,7 +25,11 @@ pub(super) type Work = Pin<Box<dyn Future<Output = Result<Answer>> + Send>>;
 
 /// A verb under way.
 #[pyclass(frozen, module = "evergrant._core")]
-pub(super) struct Call(Arc<Shared>);
+pub(super) struct Call {
+    shared: Arc<Shared>,
+    /// The provider that is asked, and the command that asks again.
+    asked: Option<(String, String)>,
+}
 
 struct Shared(Mutex<State>);
 
@@ -65,6 +69,12 @@ impl Call {
         Self::begin(py, work, true)
     }
 
+    /// Says whose answer is waited for, in case it does not come in time.
+    pub(super) fn asking(self, provider: &str, again: String) -> Self {
+        let asked = Some((provider.to_owned(), again));
+        Self { asked, ..self }
+    }
+
     /// Gives `work` to the runtime at once: it will use the network or timers.
     pub(super) fn spawn(py: Python<'_>, work: Work) -> PyResult<Self> {
         Self::begin(py, work, false)
@@ -96,7 +106,10 @@ impl Call {
             exit::arm(py)?;
         }
         log::deliver(py);
-        Ok(Self(shared))
+        Ok(Self {
+            shared,
+            asked: None,
+        })
     }
 
     /// Waits without the interpreter lock; signals are answered at once. `None` when `watch` became readable first.
@@ -121,6 +134,10 @@ impl Call {
                     "timeout",
                     format!("No answer within {seconds} s; the request goes on"),
                 );
+                let error = match &self.asked {
+                    Some((provider, again)) => error.of_provider(provider).hint(again),
+                    None => error,
+                };
                 return Err(errors::to_exception(py, &error));
             }
             let pause = left.map_or(LOOK_FOR_SIGNALS, |left| left.min(LOOK_FOR_SIGNALS));
@@ -140,7 +157,7 @@ impl Call {
     /// The signal of the finish; `None` when it is finished.
     fn listen(&self) -> PyResult<Option<Arc<Signal>>> {
         let _entered = system::enter();
-        match &mut *self.0.lock() {
+        match &mut *self.shared.lock() {
             State::Running(Waiter::Thread(signal)) => Ok(Some(Arc::clone(signal))),
             State::Running(waiter) => {
                 let signal = Arc::new(Signal::new()?);
@@ -154,7 +171,7 @@ impl Call {
     fn taken(&self, py: Python<'_>) -> PyResult<Answer> {
         let state = {
             let _entered = system::enter();
-            std::mem::replace(&mut *self.0.lock(), State::Taken)
+            std::mem::replace(&mut *self.shared.lock(), State::Taken)
         };
         match state {
             State::Finished(Ok(answer)) => Ok(answer),
@@ -187,7 +204,7 @@ impl Call {
     /// Whether the result is there.
     fn done(&self) -> bool {
         let _entered = system::enter();
-        !matches!(&*self.0.lock(), State::Running(_))
+        !matches!(&*self.shared.lock(), State::Running(_))
     }
 
     /// The result of a finished verb.
@@ -199,7 +216,7 @@ impl Call {
     /// Has the number put into the port once the verb is done; `False` when it is done already.
     fn attach(&self, port: &Port, number: u64) -> bool {
         let _entered = system::enter();
-        match &mut *self.0.lock() {
+        match &mut *self.shared.lock() {
             State::Running(waiter) => {
                 *waiter = Waiter::Loop(Arc::clone(&port.0), number);
                 true

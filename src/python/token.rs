@@ -279,7 +279,8 @@ pub(super) fn token_for(
         let token = object_of(py, engine, &slot)?;
         return Ok((slot, token));
     }
-    let call = Call::start(py, work(engine, request.clone()))?;
+    let again = engine.command(&format!("token {}", request.provider));
+    let call = Call::start(py, work(engine, request.clone()))?.asking(&request.provider, again);
     match call.answer(py, Some(timeout), None)? {
         Some(Answer::Token(engine, slot)) => {
             let token = object_of(py, &engine, &slot)?;

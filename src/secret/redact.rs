@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 use super::live::{self, Snapshot};
 use super::writing::{TAIL, Writing, tail, writings};
@@ -70,17 +70,24 @@ impl Index {
 
     /// As [`redact`], for the secrets of the snapshot that this index was made of.
     pub(super) fn redact(&self, text: &str, snapshot: &Snapshot) -> Option<String> {
-        let found = if self.wide {
-            self.scan::<TAIL>(text, snapshot)
-        } else {
-            self.scan::<8>(text, snapshot)
+        let mut scan = Scan {
+            index: self,
+            snapshot,
+            text,
+            found: Vec::new(),
+            written: None,
         };
-        if found.is_empty() {
+        if self.wide {
+            scan.run::<TAIL>();
+        } else {
+            scan.run::<8>();
+        }
+        if scan.found.is_empty() {
             return None;
         }
         let mut masked = String::with_capacity(text.len());
         let mut from = 0;
-        for range in found {
+        for range in scan.found {
             masked.push_str(&text[from..range.start]);
             masked.push_str(MASK);
             from = range.end;
@@ -94,7 +101,7 @@ impl Index {
         for byte in tail.to_le_bytes() {
             self.occurs[usize::from(byte)] = true;
         }
-        // A number that does not fit would mean 40 times more secrets than are kept.
+        // One that does not fit would mean four times more writings than the most secrets kept can have.
         let Ok(number) = u32::try_from(self.entries.len() + 1) else {
             return;
         };
@@ -113,55 +120,6 @@ impl Index {
         self.slots[slot] = tag << NUMBER_BITS | number;
     }
 
-    /// The ranges of `text` to mask, in order, none touching another.
-    fn scan<const W: usize>(&self, text: &str, snapshot: &Snapshot) -> Vec<Range<usize>> {
-        let bytes = text.as_bytes();
-        let mut found = Vec::new();
-        let mut end = W;
-        while end <= bytes.len() {
-            let last_foreign = bytes[end - W..end]
-                .iter()
-                .rposition(|byte| !self.occurs[usize::from(*byte)]);
-            if let Some(at) = last_foreign {
-                end += at + 1;
-                continue;
-            }
-            loop {
-                self.probe(tail::<W>(&bytes[..end]), text, end, snapshot, &mut found);
-                end += 1;
-                if end > bytes.len() || !self.occurs[usize::from(bytes[end - 1])] {
-                    break;
-                }
-            }
-            end += W;
-        }
-        found
-    }
-
-    /// Adds what ends at `end` of `text`, where the last bytes are `window`, to `found`.
-    #[inline]
-    fn probe(
-        &self,
-        window: u128,
-        text: &str,
-        end: usize,
-        snapshot: &Snapshot,
-        found: &mut Vec<Range<usize>>,
-    ) {
-        let (tag, mut slot) = self.place(window);
-        while self.slots[slot] != 0 {
-            if self.slots[slot] >> NUMBER_BITS == tag {
-                let entry = &self.entries[(self.slots[slot] & NUMBER) as usize - 1];
-                if entry.tail == window
-                    && let Some(range) = entry.confirm(text, end, snapshot)
-                {
-                    merge(found, range);
-                }
-            }
-            slot = self.next(slot);
-        }
-    }
-
     /// Tag and first slot of a tail.
     #[inline]
     fn place(&self, tail: u128) -> (u32, usize) {
@@ -178,57 +136,120 @@ impl Index {
     }
 }
 
-impl Entry {
-    /// What of this writing ends at `end`: all of it, or a part that is long enough.
-    #[cold]
-    fn confirm(&self, text: &str, end: usize, snapshot: &Snapshot) -> Option<Range<usize>> {
-        let secret = snapshot.get(self.known)?.secret.expose();
-        let writing = if self.writing == 0 {
-            Writing {
-                text: Zeroizing::new(secret.to_owned()),
-                shares_first: false,
-                shares_last: false,
-            }
-        } else {
-            writings(secret).swap_remove(self.writing)
-        };
-        let bytes = text.as_bytes();
-        let same = writing
-            .text
-            .bytes()
-            .rev()
-            .zip(bytes[..end].iter().rev())
-            .take_while(|(ours, theirs)| ours == *theirs)
-            .count();
-        let whole = same == writing.text.len();
-        if !whole && same < PART {
-            return None;
-        }
-        let mut range = end - same..end;
-        if whole && writing.shares_first && range.start > 0 && is_base64(bytes[range.start - 1]) {
-            range.start -= 1;
-        }
-        if writing.shares_last {
-            range.end += usize::from(bytes.get(end).copied().is_some_and(is_base64));
-            range.end += bytes[range.end..]
+/// One text being looked at.
+struct Scan<'a> {
+    index: &'a Index,
+    snapshot: &'a Snapshot,
+    text: &'a str,
+    /// The ranges to mask, in order, none overlapping another.
+    found: Vec<Range<usize>>,
+    /// The writings of the secret found last, by its number.
+    written: Option<(usize, Vec<Writing>)>,
+}
+
+impl Scan<'_> {
+    fn run<const W: usize>(&mut self) {
+        let occurs = &self.index.occurs;
+        let bytes = self.text.as_bytes();
+        let mut end = W;
+        while end <= bytes.len() {
+            let last_foreign = bytes[end - W..end]
                 .iter()
-                .take(2)
-                .take_while(|byte| **byte == b'=')
-                .count();
+                .rposition(|byte| !occurs[usize::from(*byte)]);
+            if let Some(at) = last_foreign {
+                end += at + 1;
+                continue;
+            }
+            loop {
+                self.probe(tail::<W>(&bytes[..end]), end);
+                end += 1;
+                if end > bytes.len() || !occurs[usize::from(bytes[end - 1])] {
+                    break;
+                }
+            }
+            end += W;
         }
-        while !text.is_char_boundary(range.start) {
-            range.start += 1;
+    }
+
+    /// Looks for what ends at `end`, where the last bytes are `window`.
+    #[inline]
+    fn probe(&mut self, window: u128, end: usize) {
+        let index = self.index;
+        let (tag, mut slot) = index.place(window);
+        while index.slots[slot] != 0 {
+            if index.slots[slot] >> NUMBER_BITS == tag {
+                let entry = &index.entries[(index.slots[slot] & NUMBER) as usize - 1];
+                if entry.tail == window {
+                    self.confirm(entry, end);
+                }
+            }
+            slot = index.next(slot);
         }
-        Some(range)
+    }
+
+    /// Notes what of a writing ends at `end`: all of it, or a part that is long enough.
+    #[cold]
+    fn confirm(&mut self, entry: &Entry, end: usize) {
+        let Some(known) = self.snapshot.get(entry.known) else {
+            return;
+        };
+        let secret = known.secret.expose();
+        if entry.writing == 0 {
+            if let Some(start) = common_end(self.text, end, secret) {
+                self.note(start, end);
+            }
+            return;
+        }
+        let written = match self.written.take() {
+            Some((number, written)) if number == entry.known => written,
+            _ => writings(secret),
+        };
+        let writing = &written[entry.writing];
+        if let Some(mut start) = common_end(self.text, end, &writing.text) {
+            let bytes = self.text.as_bytes();
+            let whole = end - start == writing.text.len();
+            if whole && writing.shares_first && start > 0 && is_base64(bytes[start - 1]) {
+                start -= 1;
+            }
+            let shared = writing.shares_last;
+            self.note(
+                start,
+                if shared {
+                    end_of_base64(bytes, end)
+                } else {
+                    end
+                },
+            );
+        }
+        self.written = Some((entry.known, written));
+    }
+
+    /// Adds a range that ends no earlier than those before it, as one with those that it overlaps.
+    fn note(&mut self, mut start: usize, mut end: usize) {
+        while let Some(last) = self.found.pop_if(|last| last.end > start) {
+            start = start.min(last.start);
+            end = end.max(last.end);
+        }
+        self.found.push(start..end);
     }
 }
 
-/// Adds a range that ends no earlier than those before it, as one with those that it overlaps.
-fn merge(found: &mut Vec<Range<usize>>, mut range: Range<usize>) {
-    while let Some(last) = found.pop_if(|last| last.end > range.start) {
-        range = range.start.min(last.start)..range.end.max(last.end);
+/// Where the longest part of `text[..end]` begins that `writing` ends with; `None` where that is too short a part of it.
+fn common_end(text: &str, end: usize, writing: &str) -> Option<usize> {
+    let pairs = writing.bytes().rev().zip(text.bytes().take(end).rev());
+    let same = pairs.take_while(|(ours, theirs)| ours == theirs).count();
+    if same < PART.min(writing.len()) {
+        return None;
     }
-    found.push(range);
+    // A part may begin inside of a character.
+    (end - same..end).find(|start| text.is_char_boundary(*start))
+}
+
+/// Where base64 ends of which `end` is the last character that a secret determines whole.
+fn end_of_base64(bytes: &[u8], mut end: usize) -> usize {
+    end += usize::from(bytes.get(end).copied().is_some_and(is_base64));
+    let padding = bytes[end..].iter().take(2);
+    end + padding.take_while(|byte| **byte == b'=').count()
 }
 
 fn is_base64(byte: u8) -> bool {

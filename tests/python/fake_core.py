@@ -216,11 +216,11 @@ def _core_in_use() -> FakeCore:
 @pytest.fixture
 def core(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCore]:
     """A fake core that all of evergrant uses for the length of a test."""
-    from evergrant import _api, _decorator, _redact, _sign_in, _types, aio
+    from evergrant import _api, _bridge, _redact, _sign_in, _token_source, _types, aio
 
     fake = FakeCore()
     fake.token = _types.AccessToken("token-of-the-fake-core", provider="github")
-    for module in (_api, _decorator, _sign_in, aio):
+    for module in (_api, _bridge, _sign_in, _token_source, aio):
         monkeypatch.setattr(module, "_core", fake)
     import evergrant
 

@@ -11,10 +11,10 @@ import anyio
 import pytest
 import trio
 import uvloop
+from fake_core import Call, Port
 
 import evergrant
-from evergrant import AccessToken, aio
-from fake_core import Call, Port
+from evergrant import AccessToken, _bridge, aio
 
 RUNNERS = {
     "asyncio": asyncio.run,
@@ -158,7 +158,7 @@ def test_an_outcome_is_awaited(run):
     call = Call(pending=True)
     later(call, "outcome")
 
-    assert run(aio.outcome(call)) == "outcome"
+    assert run(_bridge.outcome(call)) == "outcome"
 
 
 @pytest.mark.usefixtures("core")
@@ -167,12 +167,12 @@ def test_an_error_is_raised_where_it_is_awaited(run):
     later(call, evergrant.NotConnected("no"))
 
     with pytest.raises(evergrant.NotConnected):
-        run(aio.outcome(call))
+        run(_bridge.outcome(call))
 
 
 @pytest.mark.usefixtures("core")
 def test_a_call_that_is_done_is_not_waited_for(run):
-    assert run(aio.outcome(Call("outcome"))) == "outcome"
+    assert run(_bridge.outcome(Call("outcome"))) == "outcome"
 
 
 @pytest.mark.usefixtures("core")
@@ -184,7 +184,7 @@ def test_many_calls_are_awaited_at_once(loop):
             call.finish(number)
 
     async def main():
-        waiting = [asyncio.ensure_future(aio.outcome(call)) for call in calls]
+        waiting = [asyncio.ensure_future(_bridge.outcome(call)) for call in calls]
         await asyncio.sleep(0)
         thread = threading.Thread(target=finish)
         thread.start()
@@ -201,9 +201,9 @@ def test_a_wake_up_takes_at_most_64_results(loop):
     done = []
 
     async def main():
-        waiting = [asyncio.ensure_future(aio.outcome(call)) for call in calls]
+        waiting = [asyncio.ensure_future(_bridge.outcome(call)) for call in calls]
         await asyncio.sleep(0)
-        reader = aio._readers[asyncio.get_running_loop()]()
+        reader = _bridge._readers[asyncio.get_running_loop()]()
         for call in calls:
             call.finish()
         reader.wake()
@@ -220,11 +220,11 @@ def test_a_cancelled_wait_ends_and_its_late_outcome_is_dropped(run):
 
     async def main():
         with anyio.move_on_after(0.005) as scope:
-            await aio.outcome(late)
+            await _bridge.outcome(late)
         assert scope.cancelled_caught
         late.finish("late")
         later(next_one, "next")
-        assert await aio.outcome(next_one) == "next"
+        assert await _bridge.outcome(next_one) == "next"
 
     run(main())
 
@@ -236,7 +236,7 @@ def test_closed_loops_free_their_ports_without_the_collector(loop):
     try:
         call = Call(pending=True)
         later(call, None, 0.001)
-        loop.run_until_complete(aio.outcome(call))
+        loop.run_until_complete(_bridge.outcome(call))
         assert Port.open == before + 1
         del call
         loop.close()
@@ -251,7 +251,7 @@ def test_a_loop_closed_with_calls_pending_frees_its_port(loop):
     calls = [Call(pending=True) for _ in range(20)]
 
     async def main():
-        waiting = [asyncio.ensure_future(aio.outcome(call)) for call in calls]
+        waiting = [asyncio.ensure_future(_bridge.outcome(call)) for call in calls]
         await asyncio.sleep(0)
         for one in waiting:
             one.cancel()
@@ -271,7 +271,7 @@ def test_the_map_of_readers_keeps_no_loop_alive():
     loop = asyncio.new_event_loop()
     call = Call(pending=True)
     later(call, None, 0.001)
-    loop.run_until_complete(aio.outcome(call))
+    loop.run_until_complete(_bridge.outcome(call))
     loop.close()
     gone = weakref.ref(loop)
     del loop
@@ -289,7 +289,7 @@ def test_two_loops_in_two_threads_do_not_mix():
             for number in range(50):
                 call = Call(pending=True)
                 timer = later(call, (name, number), 0)
-                assert await aio.outcome(call) == (name, number)
+                assert await _bridge.outcome(call) == (name, number)
                 timer.join()
             found[name] = True
 
@@ -308,10 +308,10 @@ def test_a_parents_loop_is_refused_in_a_child(monkeypatch):
     async def main():
         first = Call(pending=True)
         later(first, None, 0.001)
-        await aio.outcome(first)
+        await _bridge.outcome(first)
         monkeypatch.setattr(os, "getpid", lambda: -1)
         with pytest.raises(RuntimeError, match="before the process forked"):
-            await aio.outcome(Call(pending=True))
+            await _bridge.outcome(Call(pending=True))
 
     asyncio.run(main())
 
@@ -330,9 +330,9 @@ def test_an_interrupted_wake_up_loses_no_outcome(loop):
             return super().get(number)
 
     async def main():
-        waiting = [asyncio.ensure_future(aio.outcome(call)) for call in calls]
+        waiting = [asyncio.ensure_future(_bridge.outcome(call)) for call in calls]
         await asyncio.sleep(0)
-        reader = aio._readers[asyncio.get_running_loop()]()
+        reader = _bridge._readers[asyncio.get_running_loop()]()
         reader._waiting = Interrupting(reader._waiting)
         for call in calls:
             call.finish("kept")
@@ -347,7 +347,7 @@ def test_an_interrupted_wake_up_loses_no_outcome(loop):
 @pytest.mark.usefixtures("core")
 def test_without_an_event_loop_the_reason_is_said():
     with pytest.raises(RuntimeError, match="needs a running event loop"):
-        aio.outcome(Call(pending=True)).send(None)
+        _bridge.outcome(Call(pending=True)).send(None)
 
 
 def test_a_token_awaited_is_an_access_token(core):

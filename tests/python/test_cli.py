@@ -1,6 +1,7 @@
 """The command line."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -132,19 +133,9 @@ def test_what_token_does_not_understand_click_answers(core, words):
 
 
 def test_token_loads_no_click():
-    folder = str(Path(evergrant.__file__).parents[1])
-    tests = str(Path(__file__).parent)
-    program = (
-        f"import sys; sys.path[:0] = [{folder!r}, {tests!r}]; import fake_core; fake_core.install()\n"
-        "from evergrant import AccessToken, _core; _core.token = AccessToken('value')\n"
-        "from evergrant import cli; code = cli.run(['token', 'github'])\n"
-        "print(code, 'click' in sys.modules)"
-    )
-
-    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-
-    if hasattr(sys.modules["evergrant._core"], "token"):
-        assert shown.stdout == "value\n0 False\n"
+    with cli_process("token", "github", loaded="click") as process:
+        assert process.stdout.read() == "value\nFalse\n"
+    assert process.returncode == 0
 
 
 # Exit codes and errors
@@ -218,6 +209,54 @@ def test_no_option_takes_a_secret():
         for parameter in command.params:
             if "secret" in parameter.name or "refresh_token" in parameter.name:
                 assert isinstance(parameter.type, click.File) or parameter.is_flag
+
+
+def cli_process(*arguments, loaded=None, **options):
+    """A process of its own that runs the command line on a fake core, and says whether a module is `loaded`."""
+    folder, tests = Path(evergrant.__file__).parents[1], Path(__file__).parent
+    program = (
+        f"import sys; sys.path[:0] = [{str(folder)!r}, {str(tests)!r}]; import fake_core\n"
+        "core = sys.modules['evergrant._core'] = fake_core.FakeCore()\n"
+        "from evergrant import AccessToken; core.token = AccessToken('value')\n"
+        f"core.answers = {{'connections': [{{**{STATUS!r}, 'account': 'Zo\u00eb'}}], 'integrations': []}}\n"
+        "import atexit; from evergrant import cli\n"
+        f"if {loaded!r}: atexit.register(lambda: print({loaded!r} in sys.modules))\n"
+        "cli.main()"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["token", "github"]])
+def test_a_reader_that_went_away_gets_no_traceback(arguments):
+    with cli_process(*arguments) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+
+
+def test_a_terminal_without_the_letters_gets_them_escaped():
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    with cli_process("status", env=environment) as process:
+        assert "Zo\\xeb" in process.stdout.read()
+    with cli_process("status", "--json", env=environment) as process:
+        assert json.loads(process.stdout.read())[0]["account"] == "Zo\u00eb"
+
+
+def test_what_could_steer_a_terminal_is_not_printed(run, core):
+    core.answers["status"] = {**STATUS, "account": "\x1b[2Jann", "hint": "x\u202e"}
+
+    code, out, err = run("status", "github")
+
+    assert code == 0
+    assert "\x1b" not in out
+    assert "\ufffd[2Jann" in out
+    assert err == "hint: x\ufffd\n"
 
 
 # Colours

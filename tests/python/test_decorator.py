@@ -5,6 +5,7 @@ import contextlib
 import functools
 import inspect
 import pickle
+import traceback
 import typing
 
 import pydantic
@@ -750,7 +751,27 @@ def test_functions_alike_share_their_generated_code():
     @oauth("slack")
     def two(a, *, token): ...
 
-    assert one.__code__ is two.__code__
+    assert one.__code__.co_code == two.__code__.co_code
+    assert one.__code__.co_consts is two.__code__.co_consts
+
+
+def test_the_source_of_the_function_can_be_read():
+    assert inspect.getsource(documented).startswith('@oauth("github")\ndef documented(folder: str')
+
+
+@pytest.mark.usefixtures("core")
+def test_a_traceback_shows_the_decorator_where_the_wrapper_is():
+    @oauth("github")
+    def function(*, token):
+        raise KeyError(3)
+
+    with pytest.raises(KeyError) as raised:
+        function(token="fake")
+
+    wrapper, user = traceback.extract_tb(raised.tb)[1:]
+    assert (wrapper.filename, wrapper.name, wrapper.line) == (__file__, "function", '@oauth("github")')
+    assert (user.name, user.line) == ("function", "raise KeyError(3)")
+    assert "^" not in traceback.format_list([wrapper])[0]
 
 
 # Workspaces

@@ -10,6 +10,7 @@ import traceback
 import types
 from collections import OrderedDict, defaultdict, deque, namedtuple
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -203,6 +204,12 @@ class TestValues:
         assert redact(holder) is holder
         assert holder.token == TOKEN
 
+    @pytest.mark.parametrize("kind", [str, bytes, dict, list, tuple, ValueError])
+    def test_a_mock_is_left_alone_though_it_says_that_it_is_something_else(self, redact, kind):
+        value = [mock.MagicMock(spec=kind), TOKEN]
+        assert isinstance(value[0], kind)
+        assert redact(value) == [value[0], MASK]
+
     def test_with_nothing_live_nothing_is_looked_at(self, core, redact):
         core.live.clear()
         value = [TOKEN]
@@ -305,6 +312,13 @@ class TestExceptions:
         assert copy.__traceback__ is error.__traceback__
         assert copy.__cause__.args == (MASK,)
         assert error.__cause__.args == (TOKEN,)
+
+    def test_a_copy_shows_the_context_that_the_original_shows(self, redact):
+        error = ValueError(TOKEN)
+        error.__context__ = KeyError("earlier")
+        assert "KeyError: 'earlier'" in text_of(redact(error))
+        error.__suppress_context__ = True
+        assert "KeyError: 'earlier'" not in text_of(redact(error))
 
     def test_one_that_reads_from_what_is_not_looked_into_still_reads_masked_and_is_still_caught(self, module):
         error = Opaque(types.SimpleNamespace(token=TOKEN))
@@ -481,7 +495,8 @@ class TestLogging:
             raise RuntimeError(text)
 
         monkeypatch.setattr(sys.modules["redact_under_test._redact"], "redact_text", fail)
-        log.warning("got %s", TOKEN)
+        log.warning("got %s", TOKEN, extra={"header": TOKEN})
+        assert not hasattr(log.records[0], "header")
         assert log.stream.getvalue() == f"{MASK} (this record could not be checked: RuntimeError)\n"
 
     def test_the_line_that_logs_is_still_found(self, log):

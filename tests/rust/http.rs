@@ -267,10 +267,15 @@ async fn a_host_that_only_a_server_named_must_be_public() {
             .send(request)
             .await
             .unwrap_err();
-        assert_eq!(
-            failure,
-            Failure::NotSent("the host's address is not public".to_owned()),
-            "{host}"
+        assert!(
+            matches!(failure, Failure::NotSent(_)),
+            "{host}: {failure:?}"
+        );
+        assert!(
+            failure
+                .reason()
+                .ends_with("the host's address is not public"),
+            "{host}: {failure:?}"
         );
     }
 }
@@ -326,6 +331,88 @@ async fn a_ca_file_that_is_missing_or_empty_is_named() {
             "{failure:?}"
         );
     }
+}
+
+#[test]
+fn plain_http_to_this_machine_passes_by_the_proxy() {
+    let proxy = "http://127.0.0.1:1";
+    alone(
+        "http::plain_http_to_this_machine_passes_by_the_proxy",
+        &[
+            ("HTTP_PROXY", proxy),
+            ("http_proxy", proxy),
+            ("ALL_PROXY", proxy),
+            ("NO_PROXY", ""),
+            ("no_proxy", ""),
+        ],
+        async {
+            let server = MockServer::start().await;
+            Mock::given(method("POST"))
+                .respond_with(ResponseTemplate::new(204))
+                .mount(&server)
+                .await;
+            assert_eq!(send(&server.uri()).await.unwrap().status, 204);
+        },
+    );
+}
+
+#[test]
+fn a_request_goes_through_the_proxy_of_the_environment() {
+    alone(
+        "http::a_request_goes_through_the_proxy_of_the_environment",
+        &[
+            ("HTTPS_PROXY", "http://127.0.0.1:1"),
+            ("https_proxy", "http://127.0.0.1:1"),
+            ("NO_PROXY", ""),
+        ],
+        async {
+            let failure = send("https://host.invalid/").await.unwrap_err();
+            let Failure::NotSent(reason) = failure else {
+                panic!("{failure:?}");
+            };
+            assert!(reason.contains("refused"), "{reason}");
+        },
+    );
+}
+
+#[test]
+fn a_machine_without_roots_says_what_to_install() {
+    alone(
+        "http::a_machine_without_roots_says_what_to_install",
+        &[
+            ("SSL_CERT_FILE", "/nonexistent/file"),
+            ("SSL_CERT_DIR", "/nonexistent"),
+        ],
+        async {
+            let failure = send("https://127.0.0.1:1/").await.unwrap_err();
+            assert!(
+                failure.reason().contains("EVERGRANT_CA_FILE"),
+                "{failure:?}"
+            );
+        },
+    );
+}
+
+/// Runs `check` in a process of its own, whose environment has `variables`: the one of this process is everyone's.
+fn alone(test: &str, variables: &[(&str, &str)], check: impl Future<Output = ()>) {
+    const CHILD: &str = "EVERGRANT_TEST_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        return runtime.unwrap().block_on(check);
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test])
+        .envs(variables.iter().copied())
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && shown.contains("1 passed"),
+        "{shown}"
+    );
 }
 
 #[test]

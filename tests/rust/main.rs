@@ -19,3 +19,4 @@ mod system;
 mod token;
 mod untrusted;
 mod vault;
+mod vendors;

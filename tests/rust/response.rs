@@ -171,6 +171,14 @@ async fn a_reply_without_scope_has_the_scopes_asked() {
 }
 
 #[tokio::test]
+async fn an_empty_scope_says_nothing() {
+    for none in [json!(""), json!(" "), json!([])] {
+        let issued = issued(refreshed(nothing, ok(with("scope", none))).await);
+        assert_eq!(issued.granted_scopes, None);
+    }
+}
+
+#[tokio::test]
 async fn a_reply_without_refresh_token_brings_none() {
     for none in [Value::Null, json!("")] {
         assert_eq!(
@@ -924,6 +932,41 @@ async fn the_provider_file_says_what_an_error_condemns() {
         };
         assert_eq!(said, expected, "{body}");
     }
+}
+
+#[tokio::test]
+async fn a_status_in_the_body_says_less_than_the_code() {
+    let change = |spec: &mut Spec| {
+        spec.errors = serde_json::from_value(json!({
+            "400": {"meaning": "wrong request", "condemns": "client"},
+            "BAD_TOKEN": {"meaning": "gone", "condemns": "grant"}
+        }))
+        .unwrap();
+        spec.errors
+            .insert("invalid_grant".to_owned(), spec.errors["BAD_TOKEN"].clone());
+    };
+    let reply = status(400, json!({"error": "invalid_grant", "status": 400}));
+    assert_eq!(refused(refreshed(change, reply).await).1, Condemns::Grant);
+    let reply = status(400, json!({"status": "BAD_TOKEN"}));
+    assert_eq!(
+        refused(refreshed(change, reply).await),
+        ("http_400".to_owned(), Condemns::Grant)
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_in_the_words_of_the_provider_and_of_its_file() {
+    let reply = status(
+        400,
+        json!({"error": "invalid_grant", "error_description": "AADSTS50076: sign in."}),
+    );
+    let Outcome::Refused { reason, .. } = refreshed(errors, reply).await else {
+        panic!("not refused");
+    };
+    assert_eq!(
+        reason,
+        "the provider answered invalid_grant: AADSTS50076: sign in: MFA"
+    );
 }
 
 #[tokio::test]

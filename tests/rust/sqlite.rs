@@ -415,7 +415,7 @@ fn parent_and_forked_children_write_without_losing_a_commit() {
     };
     let store = open(&folder.join("store.db"));
     let ended = AtomicBool::new(false);
-    thread::scope(|scope| {
+    let outcomes: Vec<(i32, Committed)> = thread::scope(|scope| {
         // Another thread is inside transactions while this one forks.
         scope.spawn(|| {
             let mut generation = 0;
@@ -427,20 +427,20 @@ fn parent_and_forked_children_write_without_losing_a_commit() {
                 generation += 1;
             }
         });
-        for generation in 0..20 {
+        let outcomes = (0..20).map(|generation| {
             let child = fork_and(|| {
-                let read = now(store.load(&connection("child"), "")).generation();
+                let read =
+                    run(store.load(&connection("child"), "")).map(|loaded| loaded.generation());
                 let written = run(store.commit(commit("child", generation)));
-                i32::from((read, written.ok()) != (generation, Some(Committed::Done)))
+                i32::from((read.ok(), written.ok()) != (Some(generation), Some(Committed::Done)))
             });
-            assert_eq!(child, 0);
-            assert_eq!(
-                wait(store.commit(commit("parent", generation))),
-                Committed::Done
-            );
-        }
+            (child, wait(store.commit(commit("parent", generation))))
+        });
+        let outcomes = outcomes.collect();
         ended.store(true, Ordering::Relaxed);
+        outcomes
     });
+    assert_eq!(outcomes, [(0, Committed::Done); 20]);
 }
 
 #[test]

@@ -7,7 +7,9 @@ use _core::model::GrantType;
 use _core::oauth::Client;
 use _core::oauth::response::Outcome;
 use _core::oauth::token::{self, CodeExchange, Refresh};
-use _core::provider::{Body, ClientAuthentication, OtherResource, ResourceRules, Spec};
+use _core::provider::{
+    Body, ClientAuthentication, Endpoints, OtherResource, Overrides, ResourceRules, Spec, catalog,
+};
 use _core::secret::{AccessToken, AuthorizationCode, PkceVerifier, RefreshToken, Secret};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -513,6 +515,56 @@ async fn a_resource_may_be_a_prefix_of_scopes() {
         );
         assert!(!form(&request).contains_key("resource"));
     }
+}
+
+#[tokio::test]
+async fn an_endpoint_on_a_host_that_only_metadata_named_must_be_public() {
+    let server = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(ResponseTemplate::new(200))
+        .expect(0)
+        .mount(&server)
+        .await;
+    let mut spec = spec_of(&server.uri(), GrantType::ClientCredentials);
+    spec.server_named = vec!["127.0.0.1".to_owned()];
+    let http = http::Client::new(http::Options::default());
+    let outcome =
+        token::client_credentials(&http, &spec, client(&client_secret()), &[], "", &clock()).await;
+    let Outcome::NotProcessed {
+        reason,
+        status: None,
+        ..
+    } = outcome
+    else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(reason, "the host's address is not public");
+}
+
+#[test]
+fn hosts_that_only_metadata_named_are_known() {
+    let endpoints = |pairs: &[(&str, &str)]| {
+        let mut endpoints = Endpoints::default();
+        for (name, url) in pairs {
+            *endpoints.named_mut(name).unwrap() = Some((*url).to_owned());
+        }
+        endpoints
+    };
+    let overrides = Overrides {
+        endpoints: endpoints(&[("revocation_endpoint", "https://mine.example/revoke")]),
+        discovered: endpoints(&[
+            ("issuer", "https://issuer.example"),
+            ("authorization_endpoint", "https://issuer.example/authorize"),
+            ("token_endpoint", "https://theirs.example/token"),
+            ("userinfo_endpoint", "https://mine.example/userinfo"),
+        ]),
+        ..Overrides::default()
+    };
+    let provider = catalog::custom("example").unwrap();
+    let spec = provider
+        .spec(GrantType::AuthorizationCode, &overrides)
+        .unwrap();
+    assert_eq!(spec.server_named, ["theirs.example"]);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -33,6 +34,10 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a name shows it escaped.
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = commands.main(args=list(arguments), prog_name="evergrant", standalone_mode=False)
         sys.stdout.flush()

@@ -69,7 +69,12 @@ def suggest(hint: "str | None") -> None:
 def say(label: "str", text: "str") -> None:
     """Write a labelled line to standard error."""
     colour = {"error": "1;31", "hint": "1;36"}[label]
-    print(f"{paint(f'{label}:', colour, sys.stderr)} {text}", file=sys.stderr)
+    print(f"{paint(f'{label}:', colour, sys.stderr)} {printable(text)}", file=sys.stderr)
+
+
+def printable(text: "str") -> "str":
+    """`text` without what could steer a terminal: control, escape and bidi characters become `\ufffd`."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def paint(text: "str", code: "str", stream: "TextIO") -> "str":
@@ -80,6 +85,6 @@ def paint(text: "str", code: "str", stream: "TextIO") -> "str":
 
 
 def leave_broken_pipe() -> "int":
-    """The reader went away: let the interpreter's last flush succeed, and fail quietly."""
+    """The reader went away: let the interpreter's last flush go nowhere, and fail quietly."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return FAILED

@@ -22,7 +22,7 @@ _STATES = {
 def as_json(value: Any) -> None:
     """The attributes of a result, or of several."""
     plain = [item.to_dict() for item in value] if isinstance(value, (list, tuple)) else value.to_dict()
-    print(json.dumps(plain, indent=2, ensure_ascii=False))
+    print(json.dumps(plain, indent=2))
 
 
 def statuses(found: Sequence[Status]) -> None:
@@ -54,7 +54,7 @@ def status(found: Status) -> None:
     """All that is known of a connection."""
     state = _exit.paint(found.state, _STATES.get(found.state, "0"), sys.stdout)
     account = f" as {found.account}" if found.account else ""
-    print(f"{found.provider}/{found.connection}: {state}{account}")
+    print(f"{_exit.printable(f'{found.provider}/{found.connection}')}: {state}{_exit.printable(account)}")
     _details(
         ("grant type", found.grant_type),
         ("client id", found.client_id),
@@ -74,7 +74,8 @@ def report(found: Report) -> int:
     """What was done, step by step; the exit code says whether it worked."""
     for step in found.steps:
         mark = _exit.paint("ok    ", "32", sys.stdout) if step.ok else _exit.paint("failed", "31", sys.stdout)
-        print(f"{mark}  {step.what}: {step.detail}" if step.detail else f"{mark}  {step.what}")
+        text = f"{step.what}: {step.detail}" if step.detail else step.what
+        print(f"{mark}  {_exit.printable(text)}")
     if not found.ok and found.reason:
         _exit.say("error", found.reason)
     _exit.suggest(found.hint)
@@ -96,9 +97,9 @@ def providers(found: Iterable[Provider]) -> None:
 
 def provider(found: Provider) -> None:
     """What somebody needs to know to configure a provider."""
-    print(f"{found.id}: {found.name}")
+    print(_exit.printable(f"{found.id}: {found.name}"))
     if found.summary:
-        print(found.summary)
+        print(_exit.printable(found.summary))
     _details(
         ("aliases", " ".join(found.aliases)),
         ("category", found.category),
@@ -106,15 +107,16 @@ def provider(found: Provider) -> None:
         *((f"{name} page", link) for name, link in found.links.items()),
     )
     for name, parameter in found.parameters.items():
-        print(f"\nparameter {name}")
+        print()
+        print(_exit.printable(f"parameter {name}"))
         _details(*((field, _word(value)) for field, value in parameter.items()))
     for grant_type in found.grant_types:
         print(f"\n{grant_type}")
         _details(("base scopes", " ".join(found.base_scopes(grant_type))))
         for scope, meaning in found.suggested_scopes(grant_type).items():
-            print(f"  {scope}: {meaning}")
+            print(_exit.printable(f"  {scope}: {meaning}"))
         for number, step in enumerate(found.setup(grant_type), 1):
-            print(f"  {number}. {step}")
+            print(_exit.printable(f"  {number}. {step}"))
 
 
 def problems(found: Iterable[Problem]) -> None:
@@ -122,9 +124,9 @@ def problems(found: Iterable[Problem]) -> None:
     for problem in found:
         place = ":".join(str(part) for part in (problem.path, problem.line, problem.column) if part is not None)
         label = _exit.paint(problem.severity, "31" if problem.severity == "error" else "33", sys.stdout)
-        print(f"{place}: {label}: {problem.message}")
+        print(f"{_exit.printable(place)}: {label}: {_exit.printable(problem.message)}")
         if problem.hint:
-            print(f"  {problem.hint}")
+            print(f"  {_exit.printable(problem.hint)}")
 
 
 def _table(
@@ -132,6 +134,7 @@ def _table(
     rows: Sequence[Sequence[str]],
     colours: dict[int, dict[str, str]] | None = None,
 ) -> None:
+    rows = [[_exit.printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     print(_exit.paint(_line(heads, widths), "1", sys.stdout))
     for row in rows:
@@ -149,7 +152,7 @@ def _details(*pairs: tuple[str, str | None]) -> None:
     shown = [(name, value) for name, value in pairs if value]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
-        print(f"  {name.ljust(width)}  {value}")
+        print(f"  {name.ljust(width)}  {_exit.printable(value)}")
 
 
 def _word(value: Any) -> str | None:

@@ -112,6 +112,7 @@ impl Lead<'_> {
         error: String,
         description: Option<String>,
         condemns: Condemns,
+        reason: String,
         replayed: bool,
     ) -> Result<Next> {
         let now = self
@@ -123,7 +124,14 @@ impl Lead<'_> {
             self.release().await?;
             return Ok(Next::LookAgain);
         }
-        let meaning = self.meaning(&error, description.as_deref(), replayed);
+        let meaning = if replayed {
+            format!(
+                "The reply of {} to an earlier refresh was lost, and it no longer accepts the refresh token it replaced",
+                self.spec.name
+            )
+        } else {
+            reason
+        };
         if condemns == Condemns::Resource || !self.order.resource.is_empty() || self.service() {
             let note = Note {
                 error: Some(error.clone()),
@@ -264,14 +272,16 @@ impl Lead<'_> {
             }
             Outcome::Unusable { rule, .. } => Err(self.rejected("reply_unusable", rule)),
             Outcome::Refused {
-                error, description, ..
+                error,
+                description,
+                reason,
+                ..
             } => {
-                let meaning = self.meaning(&error, description.as_deref(), false);
                 let kind = ErrorKind::ReauthorizationRequired {
                     error: Some(error),
                     description,
                 };
-                Err(Error::new(kind, "reauthorization_required", meaning)
+                Err(Error::new(kind, "reauthorization_required", reason)
                     .hint(self.engine.connect_command(&self.order.key, true)))
             }
             Outcome::NotProcessed {
@@ -319,22 +329,6 @@ impl Lead<'_> {
         }
     }
 
-    /// What a refusal means, in the provider file's plain words where it has them.
-    pub(super) fn meaning(&self, error: &str, description: Option<&str>, replayed: bool) -> String {
-        if replayed {
-            return format!(
-                "The reply of {} to an earlier refresh was lost, and it no longer accepts the refresh token it replaced",
-                self.spec.name
-            );
-        }
-        oauth::response::meaning(&self.spec, error, description).unwrap_or_else(|| {
-            format!(
-                "{} no longer accepts the refresh token ({error})",
-                self.spec.name
-            )
-        })
-    }
-
     pub(super) fn not_processed(
         &self,
         error: Option<String>,
@@ -347,8 +341,6 @@ impl Lead<'_> {
             return self.unavailable(reason, Some(rest));
         };
         let client = condemns == Condemns::Client || code == "invalid_client";
-        let meaning =
-            oauth::response::meaning(&self.spec, &code, description.as_deref()).unwrap_or(reason);
         let hint = if client {
             let integration = &self.order.key.integration;
             self.engine.command(&format!(
@@ -370,7 +362,7 @@ impl Lead<'_> {
             } else {
                 "provider_rejected"
             },
-            meaning,
+            reason,
         )
         .hint(hint)
     }

@@ -1,6 +1,8 @@
 //! `check_provider`: file, line and field of each mistake.
 
+use _core::provider::catalog::Catalog;
 use _core::provider::check::{Problem, Severity, check_provider};
+use proptest::prelude::*;
 
 const GOOD: &str = "\
 id: sample
@@ -92,6 +94,53 @@ fn a_value_outside_its_words_names_them() {
     let problem = only("rotates: always", "rotates: allways");
     assert_eq!((problem.line, problem.column), (16, 16));
     assert!(problem.hint.unwrap().starts_with("did you mean `always`?"));
+}
+
+#[test]
+fn a_misspelt_word_is_never_a_silent_default() {
+    for (fields, near) in [
+        ("reply: {expires: {unit: milisecond}}", "milliseconds"),
+        ("reply: {expires: {source: jwtt}}", "jwt"),
+        ("token_request: {method: POSTT}", "POST"),
+        ("resource: {parameter: resorce}", "resource"),
+        ("revocation: {token: acess_token}", "access_token"),
+        ("account: {source: id_tokn}", "id_token"),
+    ] {
+        let problem = only("api:\n", &format!("{fields}\napi:\n"));
+        assert!(
+            problem
+                .hint
+                .unwrap()
+                .starts_with(&format!("did you mean `{near}`?")),
+            "{fields}"
+        );
+    }
+}
+
+#[test]
+fn a_rule_to_keep_a_value_names_one_place() {
+    for rule in [
+        "7",
+        "[a]",
+        "{path: a, header: b}",
+        "{pattern: a}",
+        "{path: a, patern: b}",
+    ] {
+        let problem = only(
+            "api:\n",
+            &format!("reply: {{keep: {{site: {rule}}}}}\napi:\n"),
+        );
+        assert_eq!(problem.line, 20, "{rule}");
+        assert!(
+            problem.message.starts_with("reply.keep.site: "),
+            "{problem:?}"
+        );
+    }
+    let good = GOOD.replace(
+        "api:\n",
+        "reply: {keep: {a: x.y, b: {path: z, pattern: '[a-z]+'}}}\napi:\n",
+    );
+    assert_eq!(check(&good), []);
 }
 
 #[test]
@@ -187,6 +236,21 @@ fn a_default_that_its_own_pattern_refuses_is_a_problem() {
     let problem = only("default: main", "default: MAIN");
     assert!(
         problem.message.starts_with("parameters.tenant.default: "),
+        "{problem:?}"
+    );
+}
+
+#[test]
+fn a_parameter_may_not_have_a_name_that_evergrant_fills() {
+    let problem = only(
+        "endpoints:\n",
+        "  client_id: {optional: true}\nendpoints:\n",
+    );
+    assert_eq!(problem.line, 8);
+    assert!(
+        problem
+            .message
+            .contains("evergrant itself fills `client_id`"),
         "{problem:?}"
     );
 }
@@ -316,4 +380,25 @@ fn a_bomb_of_aliases_is_refused_and_not_expanded() {
 fn a_document_that_is_too_deep_is_refused() {
     let problems = check(&format!("a: {}{}", "[".repeat(10_000), "]".repeat(10_000)));
     assert_eq!(problems.len(), 1, "{problems:#?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn a_damaged_file_is_checked_without_panic_and_loaded_only_without_errors(
+        line in 1usize..21,
+        replacement in "[-a-z:{}\\[\\]#&*!|>'\"0-9 ,?]{0,24}",
+    ) {
+        let mut lines: Vec<&str> = GOOD.lines().collect();
+        lines[line] = &replacement;
+        let text = lines.join("\n");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sample.yaml");
+        std::fs::write(&path, &text).unwrap();
+        let problems = check_provider(&path);
+        let loaded = Catalog::with_folders(&[folder.path().to_owned()]).and_then(|catalog| catalog.find("sample"));
+        if problems.iter().all(|problem| problem.severity == Severity::Warning) {
+            prop_assert!(loaded.is_ok(), "{text}");
+        }
+    }
 }
