@@ -216,6 +216,20 @@ impl Handle {
         })
     }
 
+    /// A handle pickles as the names it was made of.
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let request = &self.request;
+        let arguments = (
+            &request.provider,
+            request.grant_type.map(GrantType::as_str),
+            &request.connection,
+            &request.resource,
+            PyTuple::new(py, &request.scopes)?,
+            request.min_ttl.map(|min_ttl| min_ttl.as_secs_f64()),
+        );
+        Ok((py.get_type::<Self>().into_any(), arguments.into_pyobject(py)?))
+    }
+
     /// The token, as `get_token` gives it.
     fn __call__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         if let Some(token) = self.fresh(py) {
