@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     _T = TypeVar("_T")
 
 
+# Seconds that a caller waits for a token unless told otherwise; the request itself goes on.
+TIMEOUT = 30.0
+
+
 class Verbs:
     """What evergrant does, one method per verb; where it is done is the subclass's matter."""
 

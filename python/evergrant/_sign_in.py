@@ -45,6 +45,8 @@ def show(
         _tell_tunnel(redirect_uri, environment)
     if pasting and _terminal() is not None:
         _tell("Waiting for the browser; or paste the URL it ends at, and press Enter:")
+    elif not wanted:
+        _tell("Waiting for the browser; or give the URL it ends at to:\n\n  evergrant complete-connect\n")
 
 
 def wait(waiting: "_core.Call", complete: "Callable[[str], Any]") -> "Any":
@@ -79,10 +81,12 @@ def has_browser(environment: "Mapping[str, str]") -> "bool":
 def _open(url: "str", environment: "Mapping[str, str]") -> "bool":
     import subprocess
 
+    if not sys.executable:
+        return False
     clean = {name: value for name, value in environment.items() if name not in _KEY_VARIABLES}
     try:
         subprocess.run(  # noqa: S603 - our own interpreter; the URL is one argument, and no shell reads it
-            [sys.executable, "-c", _OPEN_URL, url],
+            [sys.executable, "-I", "-c", _OPEN_URL, url],
             env=clean,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

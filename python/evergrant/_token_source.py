@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from evergrant import _bridge, _core
+from evergrant._api import TIMEOUT
 from evergrant.exceptions import NotConfigured, NotConnected
 
 if TYPE_CHECKING:
@@ -69,8 +70,9 @@ class TokenSource:
 
     async def fetch(self, call: Mapping[str, Any] | None = None) -> AccessToken | None:
         """`get` for coroutines."""
+        request = {**self._request(call), "timeout": TIMEOUT}
         try:
-            return cast("AccessToken", await _bridge.outcome(self._place.call("get_token", self._request(call))))
+            return cast("AccessToken", await _bridge.outcome(self._place.call("get_token", request)))
         except (NotConfigured, NotConnected):
             if self.optional:
                 return None

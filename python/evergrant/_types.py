@@ -507,8 +507,12 @@ def _instant(millis: "int | datetime | None") -> "datetime | None":
         return millis
     from datetime import datetime, timedelta, timezone
 
-    # Sums instead of `fromtimestamp`, which rounds and fails beyond the platform's range.
-    return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=millis)
+    try:
+        # A sum instead of `fromtimestamp`, which rounds.
+        return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=millis)
+    except OverflowError:
+        # Some providers say "never" with a number of ages.
+        return datetime.max.replace(tzinfo=timezone.utc)
 
 
 def duration(seconds: "float") -> "str":

@@ -514,10 +514,10 @@ def test_an_asynchronous_generator_can_be_driven_as_the_users(redact):
         made = function()
         await made.__anext__()
         await made.aclose()
+        assert closed == [True, True]
 
     asyncio.run(drive())
     assert inspect.isasyncgenfunction(function)
-    assert closed == [True, True]
 
 
 @pytest.mark.usefixtures("core")

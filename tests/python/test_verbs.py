@@ -183,6 +183,7 @@ def test_the_url_goes_to_standard_error(sign_in, capsys):
 
     shown = capsys.readouterr()
     assert STARTED["url"] in shown.err
+    assert "evergrant complete-connect" in shown.err
     assert shown.out == ""
 
 
