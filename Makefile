@@ -30,7 +30,7 @@ lint: dev ## formatting, clippy, ruff, mypy, pyright, the stubs
 	ruff check $(PYTHON_FILES)
 	mypy python tests/python/support examples benches
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 pyright
-	python -m mypy.stubtest evergrant._core
+	python -m mypy.stubtest evergrant._core --allowlist tests/python/typing/stubtest-allowlist.txt
 	$(NODE)/bin/node --check tests/server/server.mjs
 	bash -n scripts/setup .ci/run
 

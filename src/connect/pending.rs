@@ -182,10 +182,10 @@ async fn complete_row(
         )
         .hint(again));
     }
-    callback.check_issuer(
-        spec.endpoints.issuer.as_deref(),
-        integration.configuration.issuer_promised,
-    )?;
+    let issuer = spec.endpoints.issuer.as_deref();
+    callback
+        .check_issuer(issuer, integration.configuration.issuer_promised)
+        .map_err(|error| error.hint(&again))?;
     if let Some((error, description)) = callback.error(&spec.callback) {
         engine.store().delete_pending(&row.state_hash).await?;
         return Err(denied(&spec, &error, description).hint(again));

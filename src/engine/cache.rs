@@ -10,6 +10,9 @@ use crate::clock::Clock;
 use crate::engine::freshness::StoredToken;
 use crate::model::{ConnectionKey, IntegrationKey};
 
+/// A connection and the resource of its token.
+type Name = (ConnectionKey, Arc<str>);
+
 /// How long a cached token is trusted before the store's change counter is looked at again.
 const RECHECK: Duration = Duration::from_secs(1);
 
@@ -77,7 +80,7 @@ impl Slot {
 #[derive(Debug)]
 pub struct Cache {
     clock: Clock,
-    slots: RwLock<HashMap<(ConnectionKey, Arc<str>), Arc<Slot>>>,
+    slots: RwLock<HashMap<Name, Arc<Slot>>>,
     /// The store's change counter when it was last looked at.
     seen: AtomicU64,
     /// The monotonic instant of that look.

@@ -203,7 +203,10 @@ impl Callback {
         match (self.issuer(), expected) {
             (Some(issuer), Some(expected)) if issuer != expected => Err(failed(
                 "issuer_mismatch",
-                "the callback comes from another issuer than the one asked (RFC 9207)",
+                &format!(
+                    "the callback comes from {}, and {expected} was asked (RFC 9207)",
+                    super::clean(issuer, &[])
+                ),
             )),
             (None, Some(_)) if promised => Err(failed(
                 "issuer_missing",

@@ -120,8 +120,11 @@ pub(super) fn get_token<'py>(
 
 /// The token of the default workspace if this process may hand it out without I/O.
 #[pyfunction]
-#[pyo3(signature = (provider, *, grant_type=None, connection=None, resource=None, scopes=None, min_ttl=None, replacing=None))]
-#[allow(clippy::too_many_arguments)]
+#[pyo3(
+    signature = (provider, *, grant_type=None, connection=None, resource=None, scopes=None, min_ttl=None, replacing=None, timeout=None),
+    text_signature = "(provider, *, grant_type=None, connection='default', resource=None, scopes=None, min_ttl=None, replacing=None, timeout=30.0)"
+)]
+#[allow(clippy::too_many_arguments, unused_variables)] // `timeout` is there so that both take the same keywords
 pub(super) fn cached_token<'py>(
     py: Python<'py>,
     provider: &Bound<'py, PyAny>,
@@ -131,6 +134,7 @@ pub(super) fn cached_token<'py>(
     scopes: Option<&Bound<'py, PyAny>>,
     min_ttl: Option<&Bound<'py, PyAny>>,
     replacing: Option<&Bound<'py, PyAny>>,
+    timeout: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Option<Py<PyAny>>> {
     let wishes = Wishes {
         provider,
@@ -160,7 +164,10 @@ pub(super) fn cached_token<'py>(
 
 /// Does nothing, with the signature of `get_token`: the floor that benchmarks compare with.
 #[pyfunction]
-#[pyo3(signature = (provider, *, grant_type=None, connection=None, resource=None, scopes=None, min_ttl=None, replacing=None, timeout=None))]
+#[pyo3(
+    signature = (provider, *, grant_type=None, connection=None, resource=None, scopes=None, min_ttl=None, replacing=None, timeout=None),
+    text_signature = "(provider, *, grant_type=None, connection='default', resource=None, scopes=None, min_ttl=None, replacing=None, timeout=30.0)"
+)]
 #[allow(clippy::too_many_arguments, unused_variables)]
 pub(super) fn _noop<'py>(
     py: Python<'py>,
@@ -192,7 +199,10 @@ struct Bound_ {
 #[pymethods]
 impl Handle {
     #[new]
-    #[pyo3(signature = (provider, grant_type=None, connection=None, resource=None, scopes=None, min_ttl=None))]
+    #[pyo3(
+        signature = (provider, grant_type=None, connection=None, resource=None, scopes=None, min_ttl=None),
+        text_signature = "(provider, grant_type=None, connection='default', resource=None, scopes=None, min_ttl=None)"
+    )]
     fn new(
         provider: &Bound<'_, PyAny>,
         grant_type: Option<&Bound<'_, PyAny>>,
@@ -217,7 +227,10 @@ impl Handle {
     }
 
     /// A handle pickles as the names it was made of.
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+    fn __reduce__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let request = &self.request;
         let arguments = (
             &request.provider,
@@ -227,7 +240,10 @@ impl Handle {
             PyTuple::new(py, &request.scopes)?,
             request.min_ttl.map(|min_ttl| min_ttl.as_secs_f64()),
         );
-        Ok((py.get_type::<Self>().into_any(), arguments.into_pyobject(py)?))
+        Ok((
+            py.get_type::<Self>().into_any(),
+            arguments.into_pyobject(py)?,
+        ))
     }
 
     /// The token, as `get_token` gives it.

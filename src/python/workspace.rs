@@ -122,8 +122,11 @@ impl Workspace {
     }
 
     /// The token if this process may hand it out without I/O.
-    #[pyo3(signature = (provider, *, grant_type=None, connection=None, resource=None, scopes=None, min_ttl=None, replacing=None))]
-    #[allow(clippy::too_many_arguments)]
+    #[pyo3(
+        signature = (provider, *, grant_type=None, connection=None, resource=None, scopes=None, min_ttl=None, replacing=None, timeout=None),
+        text_signature = "($self, provider, *, grant_type=None, connection='default', resource=None, scopes=None, min_ttl=None, replacing=None, timeout=30.0)"
+    )]
+    #[allow(clippy::too_many_arguments, unused_variables)] // `timeout` is there so that both take the same keywords
     fn cached_token<'py>(
         &self,
         py: Python<'py>,
@@ -134,6 +137,7 @@ impl Workspace {
         scopes: Option<&Bound<'py, PyAny>>,
         min_ttl: Option<&Bound<'py, PyAny>>,
         replacing: Option<&Bound<'py, PyAny>>,
+        timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Option<Py<PyAny>>> {
         let wishes = Wishes {
             provider,
@@ -189,7 +193,7 @@ impl ManualClock {
     }
 
     /// The wall clock: milliseconds since the Unix epoch (UTC).
-    fn millis(&self) -> i64 {
+    fn __call__(&self) -> i64 {
         self.0.wall().millis()
     }
 
