@@ -6,8 +6,6 @@ from typing import Any, Final, final
 
 from evergrant._types import AccessToken
 
-__all__: list[str]
-
 __version__: Final[str]
 
 WATCHED: Final[object]
