@@ -62,7 +62,7 @@ pub struct Request {
     pub method: Method,
     /// The whole URL, judged by the caller.
     pub url: Url,
-    /// Headers; their values count as secrets.
+    /// Headers; of those with the same name the last counts. Their values count as secrets.
     pub headers: Vec<(String, Secret)>,
     /// Content type and body.
     pub body: Option<(&'static str, SecretBytes)>,

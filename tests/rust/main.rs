@@ -5,6 +5,7 @@ mod account;
 mod authorize;
 mod discovery;
 mod http;
+mod paths;
 mod provider;
 mod response;
 mod revoke;

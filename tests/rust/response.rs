@@ -1085,6 +1085,7 @@ async fn the_issuer_of_an_id_token_is_the_one_asked_in_every_spelling_a_vendor_h
             "{base}/99999999-2222-3333-4444-555555555555/v2.0",
             false,
         ),
+        ("/common/v2.0", "{base}/abc/v2.0", false),
         (
             "/acme/v2.0",
             "{base}/11111111-2222-3333-4444-555555555555/v2.0",
@@ -1093,7 +1094,7 @@ async fn the_issuer_of_an_id_token_is_the_one_asked_in_every_spelling_a_vendor_h
     ] {
         let server = MockServer::start().await;
         let claims = json!({
-            "iss": iss.replace("{base}", &server.uri()), "tid": tenant, "aud": "client-1", "sub": "account-1", "exp": NOW,
+            "iss": iss.replace("{base}", &server.uri()), "tid": if iss.contains("/abc/") { "abc" } else { tenant }, "aud": "client-1", "sub": "account-1", "exp": NOW,
         });
         Mock::given(any())
             .respond_with(dated(with("id_token", json!(jwt(claims)))))

@@ -489,6 +489,12 @@ async fn a_resource_may_be_a_prefix_of_scopes() {
             Some("https://files.example/Files.Read offline_access"),
         ),
         (
+            "https://own.example/X",
+            "https://files.example",
+            Some("https://own.example/X"),
+        ),
+        ("guid/X Y", "guid", Some("guid/X guid/Y")),
+        (
             "",
             "https://files.example",
             Some("https://files.example/.default"),
