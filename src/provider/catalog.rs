@@ -166,6 +166,9 @@ impl Catalog {
         let Some(parent) = value.get("extends").and_then(Value::as_str) else {
             return Ok(value);
         };
+        let Some(parent) = self.id(parent) else {
+            return Err(self.unknown(parent).of_provider(id));
+        };
         children.insert(id.to_owned());
         if children.contains(parent) {
             return Err(Error::invalid_parameter(
@@ -173,10 +176,6 @@ impl Catalog {
                 format!("{id} extends {parent}, which extends it in turn"),
             )
             .of_provider(id));
-        }
-        let known = self.files.contains_key(parent) || BUILTIN.iter().any(|file| file.id == parent);
-        if !known {
-            return Err(self.unknown(parent).of_provider(id));
         }
         Ok(extend(&self.merged(parent, children)?, &value))
     }
@@ -323,7 +322,7 @@ fn builtin_value(id: &str) -> Result<Value> {
         })
 }
 
-/// The provider files of a folder, in the order of their names.
+/// The provider files of a folder, in the order of their names. What editors and file systems hide there is none.
 pub(super) fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).and_then(|entries| {
         entries
@@ -340,8 +339,13 @@ pub(super) fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>> {
         )
     })?;
     files.retain(|path| {
-        path.extension()
-            .is_some_and(|ending| ending == "yaml" || ending == "yml")
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        !hidden
+            && path
+                .extension()
+                .is_some_and(|ending| ending == "yaml" || ending == "yml")
     });
     files.sort();
     Ok(files)

@@ -1,6 +1,6 @@
 //! Says what is wrong with a provider file: every mistake, where it stands, and what would be right.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Serialize;
@@ -17,6 +17,20 @@ use crate::model::GrantType;
 
 /// No file is told of more mistakes than this at once.
 const MOST_PROBLEMS: usize = 100;
+
+/// What every file has to say of its provider.
+const REQUIRED: [&str; 4] = ["id", "name", "category", "summary"];
+
+/// What a reader of types says, and what it means to whoever writes a file.
+const KINDS: [(&str, &str); 7] = [
+    ("expected f64", "expected a number"),
+    ("expected u16", "expected a whole number"),
+    ("expected usize", "expected a whole number"),
+    ("expected a boolean", "expected true or false"),
+    ("expected a sequence", "expected a list"),
+    ("expected string or map", "expected a word"),
+    ("expected a string", "expected text"),
+];
 
 /// How bad a [`Problem`] is.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -71,6 +85,7 @@ pub fn check_provider(path: &Path) -> Vec<Problem> {
     let mut check = Check {
         path,
         document: &document,
+        taken_out: BTreeMap::new(),
         problems: Vec::new(),
     };
     check.file(&Catalog::beside(path));
@@ -84,6 +99,8 @@ pub fn check_provider(path: &Path) -> Vec<Problem> {
 struct Check<'a> {
     path: &'a Path,
     document: &'a Document,
+    /// The items that were taken out of lists, by the path of the list: those behind them have moved up.
+    taken_out: BTreeMap<Vec<String>, BTreeSet<usize>>,
     problems: Vec<Problem>,
 }
 
@@ -182,7 +199,7 @@ impl Check<'_> {
             };
             let hint = hint_of(&mistake.message);
             self.report(Severity::Error, &mistake, hint);
-            if !take_out(merged, &mistake) {
+            if !self.take_out(merged, &mistake) {
                 return None;
             }
         }
@@ -191,105 +208,123 @@ impl Check<'_> {
 
     /// What is well formed and still wrong.
     fn grant(&mut self, provider: &str, grant_type: GrantType, grant: &GrantFile, flat: &Value) {
-        let mistake = |path: Vec<String>, message: String| Mistake {
-            grant_type: Some(grant_type),
-            path,
-            message,
-        };
-        let names = known_names(grant);
         let mut found = Vec::new();
-        walk(flat, &mut Vec::new(), &mut |path, text| {
-            if let Some(message) = text_mistake(path, text, &names) {
-                found.push(mistake(path.to_vec(), message));
-            }
-        });
-        let places = grant.places();
-        let sound = |pattern: &Option<String>| {
-            pattern
-                .as_ref()
-                .is_none_or(|pattern| whole(pattern).is_ok())
-        };
-        for (name, parameter) in grant
-            .parameters
-            .iter()
-            .filter(|(_, parameter)| sound(&parameter.pattern))
-        {
-            let place = places.get(name.as_str()).copied().unwrap_or_default();
-            for (field, value) in [
-                ("default", &parameter.default),
-                ("example", &parameter.example),
-            ] {
-                if let Some(Err(reason)) = value
-                    .as_ref()
-                    .map(|value| judge(name, parameter, value, place))
-                {
-                    found.push(mistake(
-                        vec!["parameters".into(), name.clone(), field.into()],
-                        format!("`{name}` may not have it: {reason}"),
-                    ));
-                }
-            }
-        }
-        let base = grant
-            .scopes
-            .base
-            .iter()
-            .enumerate()
-            .filter(|(_, scope)| placeholders(scope).next().is_none());
-        let base = base.map(|(index, scope)| {
-            (
-                vec!["scopes".to_owned(), "base".to_owned(), index.to_string()],
-                scope,
-            )
-        });
-        let suggested = grant.scopes.suggested.keys().map(|scope| {
-            (
-                vec!["scopes".to_owned(), "suggested".to_owned(), scope.clone()],
-                scope,
-            )
-        });
-        for (path, scope) in base.chain(suggested) {
-            if scope::validate(&grant.scopes, provider, scope).is_err() {
-                found.push(mistake(path, format!("`{scope}` matches no pattern of `scopes.allowed`, or one of `scopes.denied`")));
-            }
-        }
-        for mistake in &found {
-            self.report(Severity::Error, mistake, None);
+        text_mistakes(grant, flat, &mut found);
+        keep_mistakes(grant, &mut found);
+        parameter_mistakes(grant, &mut found);
+        scope_mistakes(provider, grant, &mut found);
+        for (path, message) in found {
+            let mistake = Mistake {
+                grant_type: Some(grant_type),
+                path,
+                message,
+            };
+            self.report(Severity::Error, &mistake, None);
         }
         if let Some(mechanism) = grant.needs.first() {
-            let message = format!(
-                "this grant needs {}, which evergrant does not speak yet",
-                mechanism.words()
-            );
-            self.report(
-                Severity::Warning,
-                &mistake(vec!["needs".into()], message),
-                None,
-            );
+            let mistake = Mistake {
+                grant_type: Some(grant_type),
+                path: path(&["needs"]),
+                message: format!(
+                    "this grant needs {}, which evergrant does not speak yet",
+                    mechanism.words()
+                ),
+            };
+            self.report(Severity::Warning, &mistake, None);
         }
     }
 
     fn report(&mut self, severity: Severity, mistake: &Mistake, hint: Option<String>) {
-        let at = self.position(mistake);
-        let message = sentence(mistake);
+        let (at, path) = self.position(mistake);
         self.problems.push(Problem {
             severity,
             path: self.path.display().to_string(),
             line: at.line,
             column: at.column,
-            message,
+            message: sentence(&path, &mistake.message),
             hint,
         });
     }
 
-    /// Where a mistake stands in this file; at `extends` when it is inherited.
-    fn position(&self, mistake: &Mistake) -> Position {
+    /// Where a mistake stands in this file, and its path there; at `extends` when it is inherited.
+    fn position(&self, mistake: &Mistake) -> (Position, Vec<String>) {
         let key = mistake.message.starts_with("unknown field");
-        places_of(mistake)
-            .iter()
-            .find_map(|path| self.document.position(&borrowed(path), key))
-            .or_else(|| self.document.position(&["extends"], true))
-            .unwrap_or(Position { line: 1, column: 1 })
+        let here = places_of(mistake).into_iter().find_map(|path| {
+            let path = self.as_written(path);
+            let at = self.document.position(&borrowed(&path), key)?;
+            let below = path.len() - mistake.path.len();
+            Some((at, path[below..].to_vec()))
+        });
+        here.unwrap_or_else(|| {
+            let extends = self.document.position(&["extends"], true);
+            (
+                extends.unwrap_or(Position { line: 1, column: 1 }),
+                mistake.path.clone(),
+            )
+        })
+    }
+
+    /// `path` with the places in lists that its items had before some were taken out.
+    fn as_written(&self, mut path: Vec<String>) -> Vec<String> {
+        for step in 0..path.len() {
+            let Some(taken_out) = self.taken_out.get(&path[..step]) else {
+                continue;
+            };
+            if let Ok(mut index) = path[step].parse::<usize>() {
+                for taken in taken_out {
+                    index += usize::from(*taken <= index);
+                }
+                path[step] = index.to_string();
+            }
+        }
+        path
+    }
+
+    /// Removes what `mistake` names from the file, so that the next mistake shows; whether there was anything to remove.
+    fn take_out(&mut self, merged: &mut Value, mistake: &Mistake) -> bool {
+        let missing = mistake.message.strip_prefix("missing field `");
+        let missing = missing.and_then(|rest| rest.split('`').next());
+        let required = match (mistake.path.as_slice(), missing) {
+            ([], Some(name)) => Some(name),
+            ([name], None) if REQUIRED.contains(&name.as_str()) => Some(name.as_str()),
+            _ => None,
+        };
+        if let (Some(name), Some(fields)) = (required, merged.as_object_mut()) {
+            // It would be missed next.
+            fields.insert(name.to_owned(), Value::from("-"));
+            return true;
+        }
+        let mut removed = false;
+        for path in places_of(mistake) {
+            let Some((last, parents)) = path.split_last() else {
+                continue;
+            };
+            let parent = parents
+                .iter()
+                .try_fold(&mut *merged, |node, step| match node {
+                    Value::Object(fields) => fields.get_mut(step),
+                    Value::Array(items) => items.get_mut(step.parse::<usize>().ok()?),
+                    _ => None,
+                });
+            match (parent, last.parse::<usize>()) {
+                (Some(Value::Object(fields)), _) => removed |= fields.remove(last).is_some(),
+                (Some(Value::Array(items)), Ok(index)) if index < items.len() => {
+                    items.remove(index);
+                    removed = true;
+                    let written = self.as_written(path.clone());
+                    let index = written
+                        .last()
+                        .and_then(|step| step.parse().ok())
+                        .unwrap_or(index);
+                    self.taken_out
+                        .entry(parents.to_vec())
+                        .or_default()
+                        .insert(index);
+                }
+                _ => {}
+            }
+        }
+        removed
     }
 }
 
@@ -311,45 +346,92 @@ fn places_of(mistake: &Mistake) -> Vec<Vec<String>> {
     places
 }
 
-/// Removes what `mistake` names from the file, so that the next mistake shows; whether there was anything to remove.
-fn take_out(merged: &mut Value, mistake: &Mistake) -> bool {
-    if let Some(field) = mistake
-        .message
-        .strip_prefix("missing field `")
-        .and_then(|rest| rest.split('`').next())
-        && mistake.path.is_empty()
-        && let Some(fields) = merged.as_object_mut()
-    {
-        return fields.insert(field.to_owned(), Value::from("-")).is_none();
+/// A path below a grant, and what is wrong there.
+type Found = (Vec<String>, String);
+
+/// URLs, hosts and patterns.
+fn text_mistakes(grant: &GrantFile, flat: &Value, found: &mut Vec<Found>) {
+    let names = known_names(grant);
+    walk(flat, &mut Vec::new(), &mut |path, text| {
+        if let Some(message) = text_mistake(path, text, &names) {
+            found.push((path.to_vec(), message));
+        }
+    });
+}
+
+/// Rules to keep a value: a path, or a map with one place and perhaps a pattern.
+fn keep_mistakes(grant: &GrantFile, found: &mut Vec<Found>) {
+    for (section, rules) in [
+        ("reply", &grant.reply.keep),
+        ("callback", &grant.callback.keep),
+    ] {
+        for (name, rule) in rules.iter().filter(|(_, rule)| !is_keep_rule(rule)) {
+            let message = format!(
+                "`{rule}` is no path, and no map with one of path, header, parameter and perhaps a pattern"
+            );
+            found.push((path(&[section, "keep", name]), message));
+        }
     }
-    let mut removed = false;
-    for path in places_of(mistake) {
-        let Some((last, parents)) = path.split_last() else {
+}
+
+/// Names of parameters, and the values that the file itself gives them. Broken patterns are found as texts.
+fn parameter_mistakes(grant: &GrantFile, found: &mut Vec<Found>) {
+    let places = grant.places();
+    for (name, parameter) in &grant.parameters {
+        if BUILT_IN.contains(&name.as_str()) {
+            found.push((
+                path(&["parameters", name]),
+                format!("evergrant itself fills `{name}`; choose another name"),
+            ));
+        }
+        if parameter
+            .pattern
+            .as_ref()
+            .is_some_and(|pattern| whole(pattern).is_err())
+        {
             continue;
-        };
-        let parent = parents
-            .iter()
-            .try_fold(&mut *merged, |node, step| match node {
-                Value::Object(fields) => fields.get_mut(step),
-                Value::Array(items) => step
-                    .parse::<usize>()
-                    .ok()
-                    .and_then(|index| items.get_mut(index)),
-                _ => None,
-            });
-        removed |= match parent {
-            Some(Value::Object(fields)) => fields.remove(last).is_some(),
-            Some(Value::Array(items)) => match last.parse::<usize>() {
-                Ok(index) if index < items.len() => {
-                    items.remove(index);
-                    true
-                }
-                _ => false,
-            },
-            _ => false,
-        };
+        }
+        let place = places.get(name.as_str()).copied().unwrap_or_default();
+        for (field, value) in [
+            ("default", &parameter.default),
+            ("example", &parameter.example),
+        ] {
+            let judged = value
+                .as_ref()
+                .map(|value| judge(name, parameter, value, place));
+            if let Some(Err(reason)) = judged {
+                found.push((
+                    path(&["parameters", name, field]),
+                    format!("`{name}` may not have it: {reason}"),
+                ));
+            }
+        }
     }
-    removed
+}
+
+/// Base and suggested scopes that the file itself does not allow. A scope with a placeholder is known only when filled.
+fn scope_mistakes(provider: &str, grant: &GrantFile, found: &mut Vec<Found>) {
+    let rules = &grant.scopes;
+    let base = rules
+        .base
+        .iter()
+        .enumerate()
+        .map(|(index, scope)| (path(&["scopes", "base", &index.to_string()]), scope));
+    let suggested = rules
+        .suggested
+        .keys()
+        .map(|scope| (path(&["scopes", "suggested", scope]), scope));
+    for (path, scope) in base.chain(suggested) {
+        if placeholders(scope).next().is_none() && scope::validate(rules, provider, scope).is_err()
+        {
+            found.push((
+                path,
+                format!(
+                    "`{scope}` matches no pattern of `scopes.allowed`, or one of `scopes.denied`"
+                ),
+            ));
+        }
+    }
 }
 
 /// What is wrong with a text where it stands: a URL, a host or a pattern.
@@ -390,6 +472,19 @@ fn text_mistake(path: &[String], text: &str, names: &BTreeSet<&str>) -> Option<S
         .map(|error| error.reason().to_owned())
 }
 
+fn is_keep_rule(rule: &Value) -> bool {
+    match rule {
+        Value::String(_) => true,
+        Value::Object(fields) => {
+            let place = |name: &String| ["path", "header", "parameter"].contains(&name.as_str());
+            fields.keys().filter(|name| place(name)).count() == 1
+                && fields.keys().all(|name| place(name) || name == "pattern")
+                && fields.values().all(Value::is_string)
+        }
+        _ => false,
+    }
+}
+
 /// Every name that may fill a template of a grant.
 fn known_names(grant: &GrantFile) -> BTreeSet<&str> {
     let settings = grant
@@ -428,23 +523,23 @@ fn walk(value: &Value, path: &mut Vec<String>, visit: &mut dyn FnMut(&[String], 
 }
 
 /// A mistake as a sentence that names the field, without the list of all that would be right: that is the hint's.
-fn sentence(mistake: &Mistake) -> String {
-    let message = mistake
-        .message
+fn sentence(path: &[String], message: &str) -> String {
+    let message = message
         .split(", expected one of `")
         .next()
         .unwrap_or_default();
-    let message = match message
+    let unknown = message
         .strip_prefix("unknown field `")
-        .and_then(|rest| rest.strip_suffix('`'))
-    {
+        .and_then(|rest| rest.strip_suffix('`'));
+    let message = match unknown {
         Some(name) => format!("`{name}` is no field here"),
-        None => message
-            .replace("f64", "a number")
-            .replace("u16", "a whole number")
-            .replace("usize", "a whole number"),
+        None => KINDS
+            .iter()
+            .fold(message.to_owned(), |message, (kind, words)| {
+                message.replace(kind, words)
+            }),
     };
-    match mistake.path.as_slice() {
+    match path {
         [] => message,
         path => format!("{}: {message}", path.join(".")),
     }
@@ -465,10 +560,10 @@ fn hint_of(message: &str) -> Option<String> {
     })
 }
 
-fn file_mistake(path: &[&str], message: &str) -> Mistake {
+fn file_mistake(steps: &[&str], message: &str) -> Mistake {
     Mistake {
         grant_type: None,
-        path: path.iter().map(ToString::to_string).collect(),
+        path: path(steps),
         message: message.to_owned(),
     }
 }
@@ -486,4 +581,8 @@ fn at_start(path: &Path, message: &str) -> Problem {
 
 fn borrowed(path: &[String]) -> Vec<&str> {
     path.iter().map(String::as_str).collect()
+}
+
+fn path(steps: &[&str]) -> Vec<String> {
+    steps.iter().map(ToString::to_string).collect()
 }

@@ -111,7 +111,7 @@ impl Document {
                 at: error
                     .location()
                     .map_or(Position { line: 1, column: 1 }, Position::from),
-                message: error.without_snippet().render(),
+                message: first_words(&error.without_snippet().render()),
             })
     }
 
@@ -149,7 +149,17 @@ impl Document {
     }
 }
 
-/// `child` over the provider it extends: what the file of a provider means (`data/README.md`, "Merge").
+/// What the YAML reader says, without the position, which stands apart, and its advice to programmers.
+fn first_words(message: &str) -> String {
+    let message = message.split(" at line ").next().unwrap_or(message);
+    let message = message
+        .split(", set DuplicateKeyPolicy")
+        .next()
+        .unwrap_or(message);
+    message.to_owned()
+}
+
+/// `child` over the provider it extends.
 pub(super) fn extend(parent: &Value, child: &Value) -> Value {
     let mut inherited = parent.clone();
     if let Value::Object(fields) = &mut inherited {

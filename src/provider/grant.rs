@@ -63,7 +63,7 @@ pub(super) enum PkceEncoding {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Discovery {
-    #[serde(rename = "from")]
+    #[serde(rename = "from", deserialize_with = "super::words::discovery_from")]
     _from: Option<String>,
     #[serde(rename = "url")]
     _url: Option<String>,

@@ -15,6 +15,7 @@ mod request;
 pub mod scope;
 mod spec;
 mod vocabulary;
+mod words;
 
 use std::collections::BTreeMap;
 use std::fmt;

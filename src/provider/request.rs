@@ -25,6 +25,7 @@ pub enum Body {
 #[allow(missing_docs)]
 pub struct RequestRules {
     pub url: Option<String>,
+    #[serde(deserialize_with = "super::words::method")]
     pub method: Option<String>,
     pub body: Option<Body>,
     pub authentication: Option<ClientAuthentication>,
@@ -69,6 +70,7 @@ macro_rules! request_with {
         #[serde(default, deny_unknown_fields)]
         pub(super) struct $name {
             url: Option<String>,
+            #[serde(deserialize_with = "super::words::method")]
             method: Option<String>,
             body: Option<Body>,
             authentication: Option<ClientAuthentication>,
@@ -110,6 +112,7 @@ request_with! {
         single_use: bool,
         replay_revokes: bool,
         ends_access_token: Option<EndsAccessToken>,
+        #[serde(deserialize_with = "super::words::refresh_uses")]
         uses: Option<String>,
         issued: Option<String>,
         requires: RefreshRequires,
@@ -295,6 +298,7 @@ impl TryFrom<GraceFile> for Grace {
 request_with! {
     /// `account` as files write it.
     AccountFile {
+        #[serde(deserialize_with = "super::words::account_source")]
         source: Option<String>,
         email: Option<Paths>,
         name: Option<Paths>,
@@ -364,6 +368,7 @@ request_with! {
     /// `revocation` as files write it.
     RevocationFile {
         kind: Option<RevocationKind>,
+        #[serde(deserialize_with = "super::words::revoked_token")]
         token: Option<String>,
         success: Option<u16>,
         effect: Option<String>,

@@ -50,9 +50,10 @@ pub enum Registration {
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct AssertionRules {
-    #[serde(rename = "use")]
+    #[serde(rename = "use", deserialize_with = "super::words::assertion_use")]
     pub usage: Option<String>,
     pub optional: Option<bool>,
+    #[serde(deserialize_with = "super::words::assertion_key")]
     pub key: Option<String>,
     pub algorithms: Vec<String>,
     pub issuer: Option<String>,
@@ -130,7 +131,7 @@ pub struct StateRules {
 #[allow(missing_docs)]
 pub struct RedirectRules {
     /// How the URI is compared with the registered one: `exact` (default), `prefix`, `host` or `any`.
-    #[serde(rename = "match")]
+    #[serde(rename = "match", deserialize_with = "super::words::redirect_match")]
     pub comparison: Option<String>,
     /// Loopback hosts accepted over http.
     pub loopback: Vec<String>,
@@ -157,8 +158,10 @@ pub struct ScopeRules {
     /// A granted scope: the scopes that it includes, or by which names they are asked for.
     pub implies: BTreeMap<String, Vec<String>>,
     /// Between the scopes of a request; a space unless told.
+    #[serde(deserialize_with = "super::words::separator")]
     pub separator: Option<String>,
     /// Between the scopes of a reply; space and comma are both read unless told.
+    #[serde(deserialize_with = "super::words::separator")]
     pub reply_separator: Option<String>,
     /// `false`: no scope parameter.
     pub sent: Option<bool>,
@@ -173,6 +176,7 @@ pub struct ScopeRules {
 #[allow(missing_docs)]
 pub struct ResourceRules {
     /// `resource`, `audience`, or `scope` (a prefix of scopes).
+    #[serde(deserialize_with = "super::words::resource_parameter")]
     pub parameter: Option<String>,
     pub default: Option<String>,
     /// Other spellings of `default`.
@@ -251,9 +255,11 @@ pub struct SuccessRule {
 #[allow(missing_docs)]
 pub struct ExpiresRule {
     /// `reply` (default), `jwt`, `introspection` or `none`.
+    #[serde(deserialize_with = "super::words::expires_source")]
     pub source: Option<String>,
     pub path: Option<Paths>,
     /// `seconds` (default), `milliseconds`, `unix`, `unix_ms` or `iso8601`.
+    #[serde(deserialize_with = "super::words::expires_unit")]
     pub unit: Option<String>,
     pub never: Vec<serde_json::Value>,
     pub may_be_missing: Option<bool>,

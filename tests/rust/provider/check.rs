@@ -1,6 +1,8 @@
 //! `check_provider`: file, line and field of each mistake.
 
+use _core::provider::catalog::Catalog;
 use _core::provider::check::{Problem, Severity, check_provider};
+use proptest::prelude::*;
 
 const GOOD: &str = "\
 id: sample
@@ -92,6 +94,53 @@ fn a_value_outside_its_words_names_them() {
     let problem = only("rotates: always", "rotates: allways");
     assert_eq!((problem.line, problem.column), (16, 16));
     assert!(problem.hint.unwrap().starts_with("did you mean `always`?"));
+}
+
+#[test]
+fn a_misspelt_word_is_never_a_silent_default() {
+    for (fields, near) in [
+        ("reply: {expires: {unit: milisecond}}", "milliseconds"),
+        ("reply: {expires: {source: jwtt}}", "jwt"),
+        ("token_request: {method: POSTT}", "POST"),
+        ("resource: {parameter: resorce}", "resource"),
+        ("revocation: {token: acess_token}", "access_token"),
+        ("account: {source: id_tokn}", "id_token"),
+    ] {
+        let problem = only("api:\n", &format!("{fields}\napi:\n"));
+        assert!(
+            problem
+                .hint
+                .unwrap()
+                .starts_with(&format!("did you mean `{near}`?")),
+            "{fields}"
+        );
+    }
+}
+
+#[test]
+fn a_rule_to_keep_a_value_names_one_place() {
+    for rule in [
+        "7",
+        "[a]",
+        "{path: a, header: b}",
+        "{pattern: a}",
+        "{path: a, patern: b}",
+    ] {
+        let problem = only(
+            "api:\n",
+            &format!("reply: {{keep: {{site: {rule}}}}}\napi:\n"),
+        );
+        assert_eq!(problem.line, 20, "{rule}");
+        assert!(
+            problem.message.starts_with("reply.keep.site: "),
+            "{problem:?}"
+        );
+    }
+    let good = GOOD.replace(
+        "api:\n",
+        "reply: {keep: {a: x.y, b: {path: z, pattern: '[a-z]+'}}}\napi:\n",
+    );
+    assert_eq!(check(&good), []);
 }
 
 #[test]
@@ -192,6 +241,21 @@ fn a_default_that_its_own_pattern_refuses_is_a_problem() {
 }
 
 #[test]
+fn a_parameter_may_not_have_a_name_that_evergrant_fills() {
+    let problem = only(
+        "endpoints:\n",
+        "  client_id: {optional: true}\nendpoints:\n",
+    );
+    assert_eq!(problem.line, 8);
+    assert!(
+        problem
+            .message
+            .contains("evergrant itself fills `client_id`"),
+        "{problem:?}"
+    );
+}
+
+#[test]
 fn a_base_scope_that_no_pattern_allows_is_a_problem() {
     let problem = only("base: [read]", "base: [READ]");
     assert_eq!((problem.line, problem.column), (18, 10));
@@ -244,5 +308,97 @@ fn odd_documents_are_problems_and_no_panic() {
         "? [x]\n: y",
     ] {
         assert!(!check(text).is_empty(), "{text:?}");
+    }
+}
+
+#[test]
+fn mistakes_in_one_list_keep_their_places_although_each_is_found_alone() {
+    let text = GOOD.replace(
+        "authentication: [client_secret_post]",
+        "authentication: [client_secret_pst, 7, none, 8]",
+    );
+    let found: Vec<(u64, String)> = check(&text)
+        .into_iter()
+        .map(|problem| {
+            (
+                problem.column,
+                problem.message.split(": ").next().unwrap().to_owned(),
+            )
+        })
+        .collect();
+    let expected = [
+        (20, "client.authentication.0"),
+        (39, "client.authentication.1"),
+        (48, "client.authentication.3"),
+    ];
+    assert_eq!(
+        found,
+        expected.map(|(column, path)| (column, path.to_owned()))
+    );
+}
+
+#[test]
+fn a_required_field_of_the_wrong_kind_is_one_problem() {
+    let problem = only("name: Sample", "name: [Sample]");
+    assert_eq!(
+        problem.message,
+        "name: invalid type: sequence, expected text"
+    );
+}
+
+#[test]
+fn a_mistake_that_is_inherited_stands_at_extends() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("parent.yaml"),
+        GOOD.replace("rotates: always", "rotates: allways"),
+    )
+    .unwrap();
+    let child = folder.path().join("child.yaml");
+    let text = "id: child\nname: Child\ncategory: other\nsummary: Below.\nsources: [https://a.example]\nextends: sample\n";
+    std::fs::write(&child, text).unwrap();
+    let problems = check_provider(&child);
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    assert_eq!((problems[0].line, problems[0].column), (6, 1));
+}
+
+#[test]
+fn a_bomb_of_aliases_is_refused_and_not_expanded() {
+    let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..9 {
+        let below = format!("*a{}, ", level - 1).repeat(10);
+        text.push_str(&format!(
+            "a{level}: &a{level} [{}]\n",
+            below.trim_end_matches(", ")
+        ));
+    }
+    let problems = check(&text);
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+}
+
+#[test]
+fn a_document_that_is_too_deep_is_refused() {
+    let problems = check(&format!("a: {}{}", "[".repeat(10_000), "]".repeat(10_000)));
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn a_damaged_file_is_checked_without_panic_and_loaded_only_without_errors(
+        line in 1usize..21,
+        replacement in "[-a-z:{}\\[\\]#&*!|>'\"0-9 ,?]{0,24}",
+    ) {
+        let mut lines: Vec<&str> = GOOD.lines().collect();
+        lines[line] = &replacement;
+        let text = lines.join("\n");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sample.yaml");
+        std::fs::write(&path, &text).unwrap();
+        let problems = check_provider(&path);
+        let loaded = Catalog::with_folders(&[folder.path().to_owned()]).and_then(|catalog| catalog.find("sample"));
+        if problems.iter().all(|problem| problem.severity == Severity::Warning) {
+            prop_assert!(loaded.is_ok(), "{text}");
+        }
     }
 }

@@ -2,9 +2,9 @@
 
 use _core::error::ErrorKind;
 use _core::provider::catalog::{Catalog, custom};
-use _core::provider::{Grace, Meaning, Pkce, RevocationKind, Rotates, check, scope};
+use _core::provider::{Grace, Meaning, Overrides, Pkce, RevocationKind, Rotates, check, scope};
 
-use super::{SERVICE, USER, builtin, paths, with_files};
+use super::{SERVICE, USER, builtin, map, paths, with_files};
 
 const MINIMAL: &str = "
 id: sample
@@ -138,7 +138,10 @@ fn google_keeps_its_refresh_token_and_asks_for_consent() {
     assert_eq!(spec.refresh.unwrap().rotates, Rotates::Never);
     assert_eq!(spec.authorization.parameters["access_type"], "offline");
     assert_eq!(spec.authorization.parameters["prompt"], "consent");
-    assert_eq!(spec.api.hosts, ["www.googleapis.com"]);
+    assert_eq!(
+        spec.api.hosts,
+        ["www.googleapis.com", "driveactivity.googleapis.com"]
+    );
     assert_eq!(spec.revocation.kind, RevocationKind::Rfc7009);
     assert!(spec.device.is_none());
 }
@@ -184,6 +187,28 @@ fn slack_gets_no_pkce_and_each_token_is_read_from_its_own_place() {
     assert_eq!(
         bot.reply.fields["access_token"].iter().next(),
         Some("access_token")
+    );
+}
+
+#[test]
+fn slack_of_the_public_sector_has_hosts_of_its_own() {
+    let overrides = Overrides {
+        parameters: map(&[("cloud", "govslack")]),
+        ..Overrides::default()
+    };
+    let spec = Catalog::builtin()
+        .find("slack_bot")
+        .unwrap()
+        .spec(USER, &overrides)
+        .unwrap();
+    assert_eq!(
+        spec.endpoints.token_endpoint.as_deref(),
+        Some("https://slack-gov.com/api/oauth.v2.access")
+    );
+    assert_eq!(spec.api.hosts, ["slack-gov.com"]);
+    assert_eq!(
+        builtin("slack_bot", USER).api.hosts,
+        ["slack.com", "files.slack.com"]
     );
 }
 
@@ -260,6 +285,16 @@ fn a_mistake_inside_one_users_file_leaves_the_other_providers_alone() {
 }
 
 #[test]
+fn hidden_files_and_other_endings_are_no_provider_files() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["._sample.yaml", ".hidden.yml", "notes.txt", "sample.yaml~"] {
+        std::fs::write(folder.path().join(name), "\u{0}not yaml: [").unwrap();
+    }
+    let catalog = Catalog::with_folders(&paths(&folder)).unwrap();
+    assert_eq!(catalog.ids(), Catalog::builtin().ids());
+}
+
+#[test]
 fn a_folder_that_is_missing_is_an_error() {
     let missing = tempfile::tempdir().unwrap();
     let folders = paths(&missing);
@@ -281,7 +316,7 @@ fn a_grant_that_needs_a_mechanism_says_so_before_anything_is_asked() {
         .unwrap()
         .find("sample")
         .unwrap()
-        .spec(USER, &Default::default())
+        .spec(USER, &Overrides::default())
         .unwrap_err();
     assert_eq!(error.code(), "grant_type_unsupported");
 }
@@ -291,7 +326,7 @@ fn a_grant_type_that_the_provider_lacks_is_refused_by_name() {
     let error = Catalog::builtin()
         .find("slack")
         .unwrap()
-        .spec(SERVICE, &Default::default())
+        .spec(SERVICE, &Overrides::default())
         .unwrap_err();
     assert_eq!(error.code(), "grant_type_unknown");
     assert!(

@@ -194,6 +194,13 @@ fn a_users_file_may_extend_a_built_in_provider() {
 }
 
 #[test]
+fn a_parent_may_be_named_by_its_alias() {
+    let child = child("").replace("parent", "gmail");
+    let spec = spec_of(&[&child], USER, &[]).unwrap();
+    assert!(spec.api.hosts.contains(&"gmail.googleapis.com".to_owned()));
+}
+
+#[test]
 fn providers_that_extend_each_other_are_refused() {
     let one = child("").replace("parent", "other");
     let other = child("")

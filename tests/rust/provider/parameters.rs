@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use _core::provider::Overrides;
 use _core::provider::catalog::Catalog;
 use _core::provider::parameters::fill;
+use proptest::prelude::*;
 
 use super::{SERVICE, USER, map, spec_of};
 
@@ -132,6 +133,33 @@ fn a_parameter_in_a_path_is_one_segment_unless_the_file_says_otherwise() {
         spec.endpoints.userinfo_endpoint.as_deref(),
         Some("https://eu.example.com/v2.0_a/userinfo")
     );
+}
+
+#[test]
+fn a_parameter_in_several_places_has_to_fit_the_strictest() {
+    let text = SAMPLE.replace(
+        "{label: Instance, example: acme}",
+        "{label: Instance, example: acme, optional: true}",
+    );
+    let text = text.replace(
+        "https://{login}/token",
+        "https://{login}/{instance}/token?site={instance}",
+    );
+    assert_eq!(
+        spec_of(&[&text], USER, &[("instance", "a_b")])
+            .unwrap_err()
+            .code(),
+        "invalid_parameter_value"
+    );
+    let elsewhere = text
+        .replace(
+            "https://{instance}.example.com/me",
+            "https://example.com/me",
+        )
+        .replace("'{instance}.example.com', ", "");
+    let elsewhere = elsewhere.replace("['https://{instance}.example.com/read']", "[]");
+    assert!(spec_of(&[&elsewhere], USER, &[("instance", "a_b")]).is_ok());
+    assert!(spec_of(&[&elsewhere], USER, &[("instance", "a/b")]).is_err());
 }
 
 #[test]
@@ -318,6 +346,55 @@ fn a_parameter_that_the_sign_in_brings_may_be_missing_before_it() {
     )
     .unwrap();
     assert!(spec.api.hosts.is_empty());
+}
+
+#[test]
+fn a_parameter_that_is_a_whole_url_needs_a_pattern_and_counts_by_its_host() {
+    let file = |pattern: &str| {
+        format!(
+            "id: sample\nname: Sample\ncategory: other\nsummary: Hosted by its customers.\n\
+             parameters: {{server: {{{pattern}}}}}\n\
+             endpoints: {{authorization_endpoint: '{{server}}/authorize', token_endpoint: '{{server}}/token'}}\n\
+             client: {{authentication: [none]}}\ngrants: {{authorization_code: {{}}}}\napi: {{hosts: ['{{server}}']}}\n"
+        )
+    };
+    let given = [("server", "https://git.example.com:8443/base")];
+    let spec = spec_of(&[&file("pattern: 'https?://[^ ]+'")], USER, &given).unwrap();
+    assert_eq!(
+        spec.endpoints.token_endpoint.as_deref(),
+        Some("https://git.example.com:8443/base/token")
+    );
+    assert_eq!(spec.api.hosts, ["git.example.com:8443"]);
+    for unsafe_value in [
+        "http://git.example.com",
+        "https://me@git.example.com",
+        "https://git.example.com/#",
+    ] {
+        let error = spec_of(
+            &[&file("pattern: 'https?://[^ ]+'")],
+            USER,
+            &[("server", unsafe_value)],
+        )
+        .unwrap_err();
+        assert_eq!(error.code(), "invalid_url", "{unsafe_value}");
+    }
+    assert_eq!(
+        spec_of(&[&file("")], USER, &given).unwrap_err().code(),
+        "invalid_parameter_value"
+    );
+}
+
+proptest! {
+    #[test]
+    fn fill_never_panics_and_leaves_text_without_names_alone(template in "[{}a-z\u{e9} A-Z]{0,20}") {
+        let filled = fill(&template, &|_| Some("!".to_owned())).unwrap().unwrap();
+        if filled.contains('!') {
+            let braces = template.contains('{') && template.contains('}');
+            prop_assert!(braces);
+        } else {
+            prop_assert_eq!(filled, template);
+        }
+    }
 }
 
 #[test]
