@@ -174,7 +174,6 @@ impl<'a> Values<'a> {
 }
 
 /// A request in the making.
-#[derive(Debug)]
 pub(super) struct Draft<'a> {
     pub(super) spec: &'a Spec,
     pub(super) client: Client<'a>,

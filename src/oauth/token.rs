@@ -83,6 +83,7 @@ pub async fn exchange_code(
         resource: exchange.resource,
         nonce: exchange.nonce,
         subject: None,
+        sent: None,
     };
     ask.send(http, clock).await
 }
@@ -139,6 +140,7 @@ pub async fn refresh(
         resource: refresh.resource,
         nonce: None,
         subject: refresh.subject,
+        sent: refresh.refresh_token,
     };
     ask.send(http, clock).await
 }
@@ -168,6 +170,7 @@ pub async fn client_credentials(
         resource,
         nonce: None,
         subject: None,
+        sent: None,
     };
     ask.send(http, clock).await
 }
@@ -205,6 +208,7 @@ struct Ask<'a> {
     resource: &'a str,
     nonce: Option<&'a Secret>,
     subject: Option<&'a str>,
+    sent: Option<&'a RefreshToken>,
 }
 
 impl Ask<'_> {
@@ -239,6 +243,7 @@ impl Ask<'_> {
             resource: self.resource,
             nonce: self.nonce,
             subject: self.subject,
+            sent: self.sent,
             asked_at: received_at.before(clock.monotonic().since(sent)),
             received_at,
             mask: &mask,

@@ -245,6 +245,27 @@ async fn a_failure_names_neither_url_nor_query() {
 }
 
 #[tokio::test]
+async fn neither_request_nor_reply_shows_what_it_carries() {
+    let server = MockServer::start().await;
+    let reply = ResponseTemplate::new(200)
+        .insert_header("x-hidden", "hidden-header")
+        .set_body_string("hidden-body");
+    Mock::given(method("POST"))
+        .respond_with(reply)
+        .mount(&server)
+        .await;
+    let request = request(&format!("{}/hidden-path?code=hidden-code", server.uri()));
+    let client = Client::new(Options::default());
+    let before = format!("{request:?}");
+    let after = format!("{:?} {client:?}", client.send(request).await);
+    assert!(after.contains("200"), "{after}");
+    assert!(
+        !before.contains("hidden") && !after.contains("hidden"),
+        "{before} {after}"
+    );
+}
+
+#[tokio::test]
 async fn a_host_that_only_a_server_named_must_be_public() {
     let server = MockServer::start().await;
     let port = server.address().port();

@@ -644,6 +644,28 @@ async fn a_refresh_token_that_is_cut_off_ambiguous_or_only_quoted_is_not_found()
 }
 
 #[tokio::test]
+async fn the_refresh_token_that_was_sent_is_no_new_one() {
+    let same = json!("old-refresh-token");
+    assert_eq!(
+        issued(refreshed(nothing, ok(with("refresh_token", same.clone()))).await).refresh_token,
+        None
+    );
+    let echo = status(
+        400,
+        json!({"error": "invalid_grant", "refresh_token": same}),
+    );
+    assert_eq!(refused(refreshed(nothing, echo).await).1, Condemns::Grant);
+    let echo = ok(json!({"error": "invalid_grant", "refresh_token": same}));
+    assert_eq!(refused(refreshed(nothing, echo).await).1, Condemns::Grant);
+    let broken = raw(
+        200,
+        r#"{"refresh_token": "old-refresh-token",}"#,
+        "text/plain",
+    );
+    assert!(!unknown(refreshed(nothing, broken).await));
+}
+
+#[tokio::test]
 async fn a_damaged_refresh_token_beside_a_sound_access_token_is_left_out() {
     let issued = issued(refreshed(nothing, ok(with("refresh_token", json!("r\u{0}2")))).await);
     assert_eq!(issued.refresh_token, None);

@@ -164,6 +164,18 @@ async fn a_refresh_names_no_scope_when_all_that_was_granted_is_wanted() {
 }
 
 #[tokio::test]
+async fn a_request_may_run_on_any_thread() {
+    let exchange = async {
+        let http = http::Client::new(http::Options::default());
+        let spec = spec_of("http://127.0.0.1:1", GrantType::ClientCredentials);
+        let (secret, clock) = (client_secret(), clock());
+        token::client_credentials(&http, &spec, client(&secret), &[], "", &clock).await
+    };
+    let outcome = tokio::spawn(exchange).await.unwrap();
+    assert!(matches!(outcome, Outcome::NotProcessed { .. }));
+}
+
+#[tokio::test]
 async fn a_refresh_asks_for_no_more_scope_than_was_granted() {
     let request = sent(
         Ask::Refresh {
