@@ -195,7 +195,10 @@ mod tests {
             ),
             ("access_token=a1&refresh_token=r%C3%A92%22x&more=b", "x&"),
         ] {
-            let whole = body.find(end).unwrap() + end.len();
+            let whole = body
+                .find(end)
+                .expect("the end of the token stands in the body")
+                + end.len();
             for length in 0..=body.len() {
                 let expected = (length >= whole).then_some("r\u{e9}2\"x");
                 assert_eq!(
