@@ -44,10 +44,11 @@ fn fits(signal: &ExpirySignal, reply: &Reply, whole: Option<&Value>) -> bool {
             (Some(Value::Array(several)), Some(value)) => several.contains(value),
             (Some(one), Some(value)) => one == value,
         };
+    // Names of headers have no case (RFC 9110 section 5.1).
     let header = signal.header.as_deref().is_none_or(|pattern| {
         reply.headers.iter().any(|(name, value)| {
             let value = value.to_str().unwrap_or_default();
-            is_found(pattern, &format!("{name}: {value}"))
+            is_found(&format!("(?i){pattern}"), &format!("{name}: {value}"))
         })
     });
     let body = signal
