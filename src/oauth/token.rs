@@ -47,7 +47,8 @@ pub struct Refresh<'a> {
     pub subject: Option<&'a str>,
 }
 
-/// Exchanges a code for tokens.
+/// Exchanges a code for tokens (RFC 6749 section 4.1.3). The outcome's instants are read from `clock` when the reply has
+/// arrived; a lifetime counts from the moment the request left.
 pub async fn exchange_code(
     http: &http::Client,
     spec: &Spec,
