@@ -81,10 +81,9 @@ pub fn begin(
         resource.unwrap_or_default(),
     );
     let (standard, state) = standard_url(spec, endpoint, client_id, redirect_uri, challenge)?;
-    for (name, value) in standard
-        .query_pairs()
-        .skip(Url::parse(endpoint).map_or(0, |url| url.query_pairs().count()))
-    {
+    // What the endpoint has in its own query stays there.
+    let own = parse(endpoint)?.query_pairs().count();
+    for (name, value) in standard.query_pairs().skip(own) {
         parameters.set(&name, value.into_owned());
     }
     if spec.pkce_hex

@@ -6,6 +6,7 @@ mod authorize;
 mod discovery;
 mod http;
 mod layers;
+mod paths;
 mod provider;
 mod redact;
 mod response;
