@@ -195,18 +195,21 @@ fn no_new_store_is_made_beside_the_log_of_one_that_was_removed() {
 
 #[test]
 fn a_replaced_file_is_noticed_and_read() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (path, backup) = (
-        folder.path().join("store.db"),
-        folder.path().join("backup.db"),
-    );
+    const NAME: &str = "sqlite::a_replaced_file_is_noticed_and_read";
+    // Forks of other tests would close the store without merging its log.
+    let Some(folder) = child_folder(NAME) else {
+        let folder = tempfile::tempdir().expect("a folder");
+        must_succeed(&mut in_folder(NAME, folder.path()));
+        return;
+    };
+    let (path, backup) = (folder.join("store.db"), folder.join("backup.db"));
     wait(open(&backup).commit(commit("bob", 0)));
     let store = open(&path);
     wait(store.commit(commit("alice", 0)));
     let before = now(store.changed());
     fs::rename(&backup, &path).expect("it is ours");
     for beside in ["store.db-wal", "store.db-shm"] {
-        fs::remove_file(folder.path().join(beside)).expect("SQLite made it");
+        fs::remove_file(folder.join(beside)).expect("SQLite made it");
     }
     assert_ne!(now(store.changed()), before);
     assert_eq!(now(store.load(&connection("alice"), "")).generation(), 0);
@@ -507,8 +510,14 @@ fn a_store_that_was_open_at_a_fork_without_handlers_is_refused_in_the_child() {
 
 #[test]
 fn a_damaged_file_is_named_with_the_next_command() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("store.db");
+    const NAME: &str = "sqlite::a_damaged_file_is_named_with_the_next_command";
+    // Forks of other tests would close the store without merging its log.
+    let Some(folder) = child_folder(NAME) else {
+        let folder = tempfile::tempdir().expect("a folder");
+        must_succeed(&mut in_folder(NAME, folder.path()));
+        return;
+    };
+    let path = folder.join("store.db");
     wait(open(&path).commit(commit("alice", 0)));
     let mut bytes = fs::read(&path).expect("readable");
     for byte in &mut bytes[4096..] {

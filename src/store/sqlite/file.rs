@@ -107,7 +107,8 @@ impl StoreFile {
             io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => self.read_only(),
             _ => self.error("store_unwritable", format!("can't be made: {error}")),
         };
-        if is_filled(&self.beside("-wal")) {
+        // In this order: another process that makes the store has the file before its log.
+        if is_filled(&self.beside("-wal")) && fs::symlink_metadata(&self.path).is_err() {
             return Err(self.gone());
         }
         let folder = self.path.parent().unwrap_or(Path::new("/"));
