@@ -9,6 +9,7 @@ pub mod sqlite;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::clock::{Monotonic, Timestamp};
 use crate::error::Result;
@@ -422,4 +423,9 @@ pub struct EventRow {
     pub what: String,
     /// Why.
     pub reason: String,
+}
+
+/// Takes a lock that every holder leaves in order, panic or not.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

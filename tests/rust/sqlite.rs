@@ -38,7 +38,7 @@ fn a_store_that_is_only_read_is_not_made() {
 fn files_and_folders_are_open_to_nobody_else_whatever_the_umask() {
     const NAME: &str = "sqlite::files_and_folders_are_open_to_nobody_else_whatever_the_umask";
     let Some(folder) = child_folder(NAME) else {
-        for umask in ["0", "077"] {
+        for umask in ["0", "0777"] {
             let folder = tempfile::tempdir().expect("a folder");
             must_succeed(in_folder(NAME, folder.path()).env("EVERGRANT_TEST_UMASK", umask));
         }
