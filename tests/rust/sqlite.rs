@@ -534,6 +534,52 @@ fn a_damaged_file_is_named_with_the_next_command() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_found_before_anything_is_sent_and_a_reserved_slot_still_takes_its_reply() {
+    const NAME: &str = "sqlite::a_full_disk_is_found_before_anything_is_sent_and_a_reserved_slot_still_takes_its_reply";
+    let Some(folder) = child_folder(NAME) else {
+        let folder = tempfile::tempdir().expect("a folder");
+        let Some(mut unshare) = with_small_disk(folder.path()) else {
+            say("skipped: this machine lets nobody mount a small disk");
+            return;
+        };
+        let child = in_folder(NAME, folder.path());
+        unshare.arg(child.get_program()).args(child.get_args());
+        unshare.envs(
+            child
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        must_succeed(&mut unshare);
+        return;
+    };
+    let store = open(&folder.join("store.db"));
+    let key = wait(store.add_key(new_key("default", "master", b"key"))).key_id;
+    let slot = store.reserve().expect("the disk has room");
+    let filler = fs::File::create(folder.join("filler")).expect("writable");
+    let mut filling = &filler;
+    while std::io::Write::write_all(&mut filling, &[1; 4096]).is_ok() {}
+    assert_eq!(
+        store.reserve().map(drop).expect_err("full").code(),
+        "disk_full"
+    );
+    slot.write(&spilled(key, "alice"))
+        .and_then(|()| slot.sync())
+        .expect("its space is there");
+    let big = || Commit {
+        grant: Some(sealed(key, 1, &[7; 200_000])),
+        ..commit("alice", 0)
+    };
+    assert_eq!(
+        run(store.commit(big())).expect_err("full").code(),
+        "disk_full"
+    );
+    assert_eq!(now(store.load(&connection("alice"), "")).generation(), 0);
+    filler.set_len(0).expect("writable");
+    assert_eq!(wait(store.commit(big())), Committed::Done);
+}
+
+#[test]
 fn a_busy_file_is_waited_for() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store.db");
@@ -591,6 +637,22 @@ fn must_succeed(command: &mut Command) {
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+/// A command that runs another with a disk of 1 MiB at `folder`; `None` where that is not allowed.
+#[cfg(target_os = "linux")]
+fn with_small_disk(folder: &Path) -> Option<Command> {
+    let command = || {
+        let mut command = Command::new("unshare");
+        if !rustix::process::geteuid().is_root() {
+            command.arg("--map-root-user");
+        }
+        let script = "mount -t tmpfs -o size=1m,mode=700 none \"$0\" && exec \"$@\"";
+        command.args(["--mount", "sh", "-c", script]).arg(folder);
+        command
+    };
+    let allowed = command().arg("true").stderr(Stdio::null()).status();
+    allowed.is_ok_and(|status| status.success()).then(command)
 }
 
 /// A store's folder that [`make_unwritable`] can take away.
