@@ -5,7 +5,7 @@
 use std::fs::{self, Permissions};
 use std::future::Future;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::{Command, Stdio};
@@ -15,10 +15,10 @@ use std::thread;
 
 use _core::error::{Error, ErrorKind};
 use _core::store::sqlite::SqliteStore;
-use _core::store::{Commit, Committed, Store};
+use _core::store::{Claimed, Commit, Committed, Store};
 use rusqlite::Connection;
 
-use crate::store::{commit, connection, new_key, now, run, sealed, spilled, wait};
+use crate::store::{claimant, commit, connection, new_key, now, run, sealed, spilled, wait};
 use crate::system::{exit_code, exit_now, fork_and, in_child, is_child};
 
 const NOBODY: u32 = 65534;
@@ -478,6 +478,43 @@ fn a_forked_child_gets_slots_of_its_own_and_leaves_the_parents_alone() {
     });
     assert_eq!(child, 0);
     std::mem::forget(parents);
+}
+
+#[test]
+fn the_reply_of_a_process_killed_before_its_commit_is_found_by_whoever_claims_next() {
+    const NAME: &str =
+        "sqlite::the_reply_of_a_process_killed_before_its_commit_is_found_by_whoever_claims_next";
+    if let Some(folder) = child_folder(NAME) {
+        let store = open(&folder.join("store.db"));
+        wait(store.claim(&connection("alice"), claimant(7, 0)));
+        let slot = store.reserve().expect("the disk has room");
+        slot.write(&spilled(1, "alice")).expect("it fits");
+        // SAFETY: ends this process at once.
+        unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let status = in_folder(NAME, folder.path())
+        .stdout(Stdio::null())
+        .status();
+    assert_eq!(status.expect("it starts").signal(), Some(libc::SIGKILL));
+    let store = open(&folder.path().join("store.db"));
+    let Claimed::Ours {
+        previous: Some(previous),
+    } = wait(store.claim(&connection("alice"), claimant(8, 0)))
+    else {
+        panic!("its owner is gone");
+    };
+    let orphans = store.orphans(Some(&connection("alice"))).expect("readable");
+    assert_eq!(
+        orphans
+            .iter()
+            .map(|orphan| orphan.spilled.attempt)
+            .collect::<Vec<_>>(),
+        [previous.id]
+    );
+    assert_eq!(orphans[0].spilled, spilled(1, "alice"));
+    store.forget_orphan(&orphans[0]).expect("writable");
+    assert!(store.orphans(None).expect("readable").is_empty());
 }
 
 #[test]

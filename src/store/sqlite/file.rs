@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::fs::{Access, access};
 
 use crate::error::{Error, Result};
 use crate::system;
@@ -267,7 +267,7 @@ fn canonical(folder: &Path) -> io::Result<PathBuf> {
 }
 
 fn may_write(path: &Path) -> bool {
-    accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+    access(path, Access::WRITE_OK).is_ok()
 }
 
 fn is_filled(path: &Path) -> bool {
