@@ -137,6 +137,7 @@ impl Engine {
         let service = key.integration.grant_type == GrantType::ClientCredentials;
         let revision = service.then_some(row.revision);
         let mut flown: Option<Arc<StoredToken>> = None;
+        let mut landed_before = false;
         loop {
             let era = self.look_for_changes().await?;
             let loaded = self.store.load(key, &resource).await?;
@@ -188,10 +189,15 @@ impl Engine {
                 .flights
                 .board(key, &resource, || refresh::refresh(Arc::clone(self), order));
             let same_resource = seat.same_resource;
+            // A flight that began before the token was refused may land with it; one of ours, or the next, means that
+            // the provider gives no other.
+            let lands_anew = seat.leads || std::mem::replace(&mut landed_before, same_resource);
             match seat.landed().await {
                 _ if !same_resource => {}
-                Ok(landed) if Some(&landed.token.value) != request.replacing.as_ref() => {
-                    flown = Some(landed)
+                Ok(landed)
+                    if lands_anew || Some(&landed.token.value) != request.replacing.as_ref() =>
+                {
+                    flown = Some(landed);
                 }
                 Ok(_) => {}
                 Err(error) => {
