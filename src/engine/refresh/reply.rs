@@ -186,9 +186,15 @@ impl Engine {
             let loaded = self.store.load(key, "").await?;
             // It must follow the stored generation directly: else it is older than a reconnect.
             if loaded.generation() > 0 && sealed.generation == loaded.generation() + 1 {
-                let spill: Spill = self
-                    .open(Subject::Connection(key), Kind::Spill, "", sealed)
-                    .await?;
+                let opened = self.open::<Spill>(Subject::Connection(key), Kind::Spill, "", sealed);
+                let spill = match opened.await {
+                    Ok(spill) => spill,
+                    Err(error) => {
+                        // It must not keep the others, and the store itself, from being used.
+                        tracing::warn!(reason = error.reason(), "a reply in a slot does not open");
+                        continue;
+                    }
+                };
                 let reply = Reply {
                     spill,
                     expected: loaded.generation(),
