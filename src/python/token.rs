@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::model::GrantType;
 use crate::python::call::{Call, Work};
 use crate::python::verbs::Answer;
-use crate::python::{errors, workspace};
+use crate::python::{convert, errors, workspace};
 use crate::secret::live;
 
 /// Entries of a thread's table: more providers than a program names.
@@ -73,7 +73,7 @@ impl Wishes<'_, '_> {
             connection: text(self.connection)?.unwrap_or_else(|| "default".to_owned()),
             resource: text(self.resource)?,
             scopes: self.scopes.map(words).transpose()?.unwrap_or_default(),
-            min_ttl: min_ttl.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e9))),
+            min_ttl: min_ttl.map(convert::duration),
             replacing: text(self.replacing)?.map(Into::into),
         })
     }
@@ -110,10 +110,12 @@ pub(super) fn get_token<'py>(
     if plain && let Some(token) = tabled(py, provider) {
         return Ok(token);
     }
+    // Read before the engine: a workspace that becomes the default meanwhile makes the entry void.
+    let workspace = workspace::default_number();
     let engine = workspace::default_engine(py)?;
     let (slot, token) = token_for(py, &engine, &wishes.to_request()?, seconds(timeout)?)?;
     if plain {
-        tabulate(py, provider, slot, &token);
+        tabulate(py, provider, workspace, slot, &token);
     }
     Ok(token)
 }
@@ -149,6 +151,7 @@ pub(super) fn cached_token<'py>(
     if plain && let Some(token) = tabled(py, provider) {
         return Ok(Some(token));
     }
+    let workspace = workspace::default_number();
     let Some(engine) = workspace::opened_default_engine() else {
         return Ok(None);
     };
@@ -157,7 +160,7 @@ pub(super) fn cached_token<'py>(
     };
     let token = object_of(py, &engine, &slot)?;
     if plain {
-        tabulate(py, provider, slot, &token);
+        tabulate(py, provider, workspace, slot, &token);
     }
     Ok(Some(token))
 }
@@ -251,9 +254,10 @@ impl Handle {
         if let Some(token) = self.fresh(py) {
             return Ok(token);
         }
+        let workspace = workspace::default_number();
         let engine = workspace::default_engine(py)?;
         let (slot, token) = token_for(py, &engine, &self.request, DEFAULT_TIMEOUT)?;
-        self.bind(py, slot, &token);
+        self.bind(py, workspace, slot, &token);
         Ok(token)
     }
 
@@ -262,6 +266,7 @@ impl Handle {
         if let Some(token) = self.fresh(py) {
             return Ok(Some(token));
         }
+        let workspace = workspace::default_number();
         let Some(engine) = workspace::opened_default_engine() else {
             return Ok(None);
         };
@@ -269,7 +274,7 @@ impl Handle {
             return Ok(None);
         };
         let token = object_of(py, &engine, &slot)?;
-        self.bind(py, slot, &token);
+        self.bind(py, workspace, slot, &token);
         Ok(Some(token))
     }
 }
@@ -283,11 +288,11 @@ impl Handle {
             .then(|| bound.token.clone_ref(py))
     }
 
-    fn bind(&self, py: Python<'_>, slot: Arc<Slot>, token: &Py<PyAny>) {
+    fn bind(&self, py: Python<'_>, workspace: u64, slot: Arc<Slot>, token: &Py<PyAny>) {
         // A slot is fresh for a caller without wishes; whoever has some is judged anew each time.
         if self.request.min_ttl.is_none() && self.request.scopes.is_empty() {
             let bound = Bound_ {
-                workspace: workspace::default_number(),
+                workspace,
                 slot,
                 token: token.clone_ref(py),
             };
@@ -413,9 +418,7 @@ fn words(object: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
 pub(super) fn seconds(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Duration> {
     match timeout {
         None => Ok(DEFAULT_TIMEOUT),
-        Some(timeout) => Ok(Duration::from_secs_f64(
-            timeout.extract::<f64>()?.clamp(0.0, 1e9),
-        )),
+        Some(timeout) => Ok(convert::duration(timeout.extract()?)),
     }
 }
 
@@ -431,13 +434,19 @@ fn tabled(py: Python<'_>, provider: &Bound<'_, PyAny>) -> Option<Py<PyAny>> {
     })
 }
 
-fn tabulate(py: Python<'_>, provider: &Bound<'_, PyAny>, slot: Arc<Slot>, token: &Py<PyAny>) {
+fn tabulate(
+    py: Python<'_>,
+    provider: &Bound<'_, PyAny>,
+    workspace: u64,
+    slot: Arc<Slot>,
+    token: &Py<PyAny>,
+) {
     let Ok(key) = provider.cast::<PyString>() else {
         return;
     };
     let entry = Entry {
         key: key.clone().unbind(),
-        workspace: workspace::default_number(),
+        workspace,
         slot,
         token: token.clone_ref(py),
     };

@@ -138,12 +138,12 @@ impl Spill {
         let (path, number) = &orphan.place;
         let mut own = self.own();
         let file = if *path == self.own_path() {
-            let before = own.abandoned.len();
-            own.abandoned.retain(|abandoned| abandoned != number);
-            // Forgotten twice, it may be in use again.
-            if own.abandoned.len() < before {
-                own.free.push(*number);
-            }
+            let Some(at) = own.abandoned.iter().position(|abandoned| abandoned == number) else {
+                // Another caller was faster: the slot is free by now, or in use again.
+                return Ok(());
+            };
+            own.abandoned.swap_remove(at);
+            own.free.push(*number);
             own.file.clone()
         } else {
             open(path).ok().map(Arc::new)
