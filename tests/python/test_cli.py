@@ -175,7 +175,8 @@ def test_wrong_usage_exits_2(run):
     code, out, err = run("status", "--nothing")
 
     assert (code, out) == (2, "")
-    assert "No such option" in err
+    assert err.startswith("error: No such option")
+    assert err.endswith("hint: evergrant status --help\n")
 
 
 def test_no_command_is_wrong_usage(run):
