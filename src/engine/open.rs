@@ -115,7 +115,10 @@ pub async fn open(choice: Choice, environment: &Environment) -> Result<Arc<Engin
         && let Err(error) = engine.replay_orphans(None).await
     {
         // What can be read is served all the same; the next refresh tries again.
-        tracing::warn!(reason = error.reason(), "replies left in slots could not be stored");
+        tracing::warn!(
+            reason = error.reason(),
+            "replies left in slots could not be stored"
+        );
     }
     Ok(engine)
 }
