@@ -157,7 +157,10 @@ async fn begin(engine: Engine) -> Result<Arc<Engine>> {
         && let Err(error) = engine.replay_orphans(None).await
     {
         // What can be read is served all the same; the next refresh tries again.
-        tracing::warn!(reason = error.reason(), "replies left in slots could not be stored");
+        tracing::warn!(
+            reason = error.reason(),
+            "replies left in slots could not be stored"
+        );
     }
     Ok(Arc::new(engine))
 }

@@ -251,7 +251,11 @@ impl Lead<'_> {
             match self.end_if_running().await {
                 Ok(()) => return,
                 Err(error) => {
-                    tracing::warn!(reason = error.reason(), tries, "an attempt could not be ended");
+                    tracing::warn!(
+                        reason = error.reason(),
+                        tries,
+                        "an attempt could not be ended"
+                    );
                 }
             }
             tokio::time::sleep(Duration::from_millis(50 << tries)).await;
@@ -294,8 +298,7 @@ impl Lead<'_> {
             return Timestamp::default();
         }
         let now = self.engine.clock.monotonic();
-        let age =
-            (LEASE + now.since(attempt.deadline)).saturating_sub(attempt.deadline.since(now));
+        let age = (LEASE + now.since(attempt.deadline)).saturating_sub(attempt.deadline.since(now));
         self.engine.clock.wall().before(age)
     }
 
@@ -342,8 +345,7 @@ impl Lead<'_> {
     }
 
     pub(super) fn failures(&self) -> u32 {
-        self.ending()
-            .map_or(0, |ending| ending.failures)
+        self.ending().map_or(0, |ending| ending.failures)
     }
 
     pub(super) fn note(&self, reason: String) -> Note {

@@ -243,8 +243,13 @@ impl Lead<'_> {
             Outcome::Unknown { reason, html } => {
                 let failures = self.failures() + 1;
                 let rest = freshness::back_off(failures, None, random_fraction());
-                self.settle(self.unknown(), failures, Some(rest), self.note(reason.clone()))
-                    .await?;
+                self.settle(
+                    self.unknown(),
+                    failures,
+                    Some(rest),
+                    self.note(reason.clone()),
+                )
+                .await?;
                 Err(if html {
                     self.rejected("reply_not_json", reason)
                 } else {

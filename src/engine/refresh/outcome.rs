@@ -20,11 +20,7 @@ use crate::vault::{Kind, Subject};
 
 impl Lead<'_> {
     /// The reply brought a token: into the slot, into the store, and only then to the callers.
-    pub(super) async fn issued(
-        &self,
-        issued: Issued,
-        slot: Option<Arc<dyn Slot>>,
-    ) -> Result<Next> {
+    pub(super) async fn issued(&self, issued: Issued, slot: Option<Arc<dyn Slot>>) -> Result<Next> {
         let now = self.engine.clock.wall();
         let refresh_token = issued.refresh_token.clone();
         let rotated = refresh_token.is_some();
@@ -240,13 +236,13 @@ impl Lead<'_> {
                     RevokedToken::choose(&self.spec.revocation, refresh_token, access_token);
                 if let Some(token) = token
                     && let Err(error) = oauth::revoke::revoke(
-                    &self.engine.http(),
-                    &self.spec,
-                    client,
-                    token,
-                    &self.engine.clock,
-                )
-                .await
+                        &self.engine.http(),
+                        &self.spec,
+                        client,
+                        token,
+                        &self.engine.clock,
+                    )
+                    .await
                 {
                     tracing::warn!(
                         reason = error.reason(),

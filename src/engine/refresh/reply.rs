@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::{COMMIT_TRIES, LEASE};
 use crate::clock::Timestamp;
+use crate::engine::Engine;
 use crate::engine::freshness::{ASSUMED_LIFETIME, MARGIN_CAP, StoredToken};
 use crate::engine::record::Spill;
 use crate::engine::runtime::{self, Unfinished};
-use crate::engine::Engine;
 use crate::error::Result;
 use crate::model::{ConnectionKey, Grant, GrantType, Token};
 use crate::provider::{Grace, Lifetime, Spec};
@@ -156,7 +156,10 @@ impl Engine {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         // Another caller may have committed it too, and left a later one since.
-        if left.get(key).is_some_and(|left| left.attempt == reply.attempt) {
+        if left
+            .get(key)
+            .is_some_and(|left| left.attempt == reply.attempt)
+        {
             left.remove(key);
         }
         Ok(())
