@@ -139,8 +139,10 @@ impl Engine {
         let mut flown: Option<Arc<StoredToken>> = None;
         loop {
             let era = self.look_for_changes().await?;
+            // Before the store is read: another caller may cache what is newer meanwhile.
+            let newest = self.cache.newest(key, &resource);
             let loaded = self.store.load(key, &resource).await?;
-            if self.cache.newest(key, &resource) > loaded.generation() {
+            if newest > loaded.generation() {
                 return Err(self.restored_backup(key));
             }
             self.check_state(key, &loaded, service).await?;
