@@ -98,6 +98,7 @@ impl Engine {
             self.cache.extend(&slot);
             return Ok(slot);
         }
+        open::check_name(&request.connection, "connection")?;
         let meant = self.meant(&request.provider, request.grant_type).await?;
         let key = ConnectionKey {
             integration: meant.key.clone(),
