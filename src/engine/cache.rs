@@ -58,8 +58,7 @@ impl Slot {
             && self.clock.wall().millis() < self.wall_until
     }
 
-    fn extend(&self) {
-        let until = self.clock.monotonic().after(RECHECK).millis();
+    fn extend(&self, until: i64) {
         // Not from 0: a slot that was made void in between stays void.
         let _ = self
             .checked_until
@@ -118,9 +117,10 @@ impl Cache {
             .map_or(0, |slot| slot.generation)
     }
 
-    /// Trusts `slot` for another second.
+    /// Trusts `slot` until the next look at the store's change counter is due.
     pub fn extend(&self, slot: &Slot) {
-        slot.extend();
+        let looked_at = self.looked_at.load(Ordering::Relaxed);
+        slot.extend(looked_at.saturating_add(RECHECK.as_millis() as i64));
     }
 
     /// Caches a token that was read in `era`; the slot it makes is void at once when the era is over.
@@ -139,8 +139,10 @@ impl Cache {
         };
         let resource: Arc<str> = stored.token.resource.as_str().into();
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
-        let current = self.era() == era;
         let old = slots.get(&(key.clone(), Arc::clone(&resource)));
+        // Somebody slower read the store before: what is newer stays.
+        let current =
+            self.era() == era && old.is_none_or(|old| old.generation <= generation);
         if let Some(old) = old
             && current
             && old.generation == generation
