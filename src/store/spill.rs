@@ -135,7 +135,11 @@ impl Spill {
         let (path, number) = &orphan.place;
         let mut own = self.own();
         let file = if *path == self.own_path() {
-            own.abandoned.retain(|abandoned| abandoned != number);
+            let Some(at) = own.abandoned.iter().position(|abandoned| abandoned == number) else {
+                // Another caller was faster: the slot is free by now, or in use again.
+                return Ok(());
+            };
+            own.abandoned.swap_remove(at);
             own.free.push(*number);
             own.file.clone()
         } else {
