@@ -110,10 +110,12 @@ pub(super) fn get_token<'py>(
     if plain && let Some(token) = tabled(py, provider) {
         return Ok(token);
     }
+    // Read before the engine: a workspace that becomes the default meanwhile makes the entry void.
+    let workspace = workspace::default_number();
     let engine = workspace::default_engine(py)?;
     let (slot, token) = token_for(py, &engine, &wishes.to_request()?, seconds(timeout)?)?;
     if plain {
-        tabulate(py, provider, slot, &token);
+        tabulate(py, provider, workspace, slot, &token);
     }
     Ok(token)
 }
@@ -145,6 +147,7 @@ pub(super) fn cached_token<'py>(
     if plain && let Some(token) = tabled(py, provider) {
         return Ok(Some(token));
     }
+    let workspace = workspace::default_number();
     let Some(engine) = workspace::opened_default_engine() else {
         return Ok(None);
     };
@@ -153,7 +156,7 @@ pub(super) fn cached_token<'py>(
     };
     let token = object_of(py, &engine, &slot)?;
     if plain {
-        tabulate(py, provider, slot, &token);
+        tabulate(py, provider, workspace, slot, &token);
     }
     Ok(Some(token))
 }
@@ -221,9 +224,10 @@ impl Handle {
         if let Some(token) = self.fresh(py) {
             return Ok(token);
         }
+        let workspace = workspace::default_number();
         let engine = workspace::default_engine(py)?;
         let (slot, token) = token_for(py, &engine, &self.request, DEFAULT_TIMEOUT)?;
-        self.bind(py, slot, &token);
+        self.bind(py, workspace, slot, &token);
         Ok(token)
     }
 
@@ -232,6 +236,7 @@ impl Handle {
         if let Some(token) = self.fresh(py) {
             return Ok(Some(token));
         }
+        let workspace = workspace::default_number();
         let Some(engine) = workspace::opened_default_engine() else {
             return Ok(None);
         };
@@ -239,7 +244,7 @@ impl Handle {
             return Ok(None);
         };
         let token = object_of(py, &engine, &slot)?;
-        self.bind(py, slot, &token);
+        self.bind(py, workspace, slot, &token);
         Ok(Some(token))
     }
 }
@@ -253,11 +258,11 @@ impl Handle {
             .then(|| bound.token.clone_ref(py))
     }
 
-    fn bind(&self, py: Python<'_>, slot: Arc<Slot>, token: &Py<PyAny>) {
+    fn bind(&self, py: Python<'_>, workspace: u64, slot: Arc<Slot>, token: &Py<PyAny>) {
         // A slot is fresh for a caller without wishes; whoever has some is judged anew each time.
         if self.request.min_ttl.is_none() && self.request.scopes.is_empty() {
             let bound = Bound_ {
-                workspace: workspace::default_number(),
+                workspace,
                 slot,
                 token: token.clone_ref(py),
             };
@@ -400,13 +405,19 @@ fn tabled(py: Python<'_>, provider: &Bound<'_, PyAny>) -> Option<Py<PyAny>> {
     })
 }
 
-fn tabulate(py: Python<'_>, provider: &Bound<'_, PyAny>, slot: Arc<Slot>, token: &Py<PyAny>) {
+fn tabulate(
+    py: Python<'_>,
+    provider: &Bound<'_, PyAny>,
+    workspace: u64,
+    slot: Arc<Slot>,
+    token: &Py<PyAny>,
+) {
     let Ok(key) = provider.cast::<PyString>() else {
         return;
     };
     let entry = Entry {
         key: key.clone().unbind(),
-        workspace: workspace::default_number(),
+        workspace,
         slot,
         token: token.clone_ref(py),
     };

@@ -238,12 +238,13 @@ pub(super) fn default_workspace(py: Python<'_>) -> PyResult<Py<Workspace>> {
 #[pyo3(signature = (workspace))]
 pub(super) fn set_default_workspace(workspace: Option<Py<Workspace>>) -> Option<Py<Workspace>> {
     let mut default = lock_default();
-    DEFAULT_NUMBER.fetch_add(1, Ordering::AcqRel);
     DEFAULT_ENGINE.store(
         workspace
             .as_ref()
             .and_then(|workspace| workspace.get().lock().clone()),
     );
+    // After the engine: whoever reads the number first and the engine then never keeps an old token under a new number.
+    DEFAULT_NUMBER.fetch_add(1, Ordering::AcqRel);
     std::mem::replace(&mut *default, workspace)
 }
 
