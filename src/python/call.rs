@@ -14,7 +14,7 @@ use crate::engine::runtime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::python::bridge::{Port, Queue};
 use crate::python::verbs::Answer;
-use crate::python::{errors, exit, log};
+use crate::python::{convert, errors, exit, log};
 use crate::system::{self, Signal};
 
 /// A signal can land on another thread than the one that waits: look for it at least so often.
@@ -177,7 +177,7 @@ impl Call {
         timeout: Option<f64>,
         watch: Option<i32>,
     ) -> PyResult<Py<PyAny>> {
-        let timeout = timeout.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e9)));
+        let timeout = timeout.map(convert::duration);
         match self.answer(py, timeout, watch)? {
             Some(answer) => answer.into_python(py),
             None => Ok(py.Ellipsis()),

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::model::GrantType;
 use crate::python::call::{Call, Work};
 use crate::python::verbs::Answer;
-use crate::python::{errors, workspace};
+use crate::python::{convert, errors, workspace};
 use crate::secret::live;
 
 /// Entries of a thread's table: more providers than a program names.
@@ -73,7 +73,7 @@ impl Wishes<'_, '_> {
             connection: text(self.connection)?.unwrap_or_else(|| "default".to_owned()),
             resource: text(self.resource)?,
             scopes: self.scopes.map(words).transpose()?.unwrap_or_default(),
-            min_ttl: min_ttl.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e9))),
+            min_ttl: min_ttl.map(convert::duration),
             replacing: text(self.replacing)?.map(Into::into),
         })
     }
@@ -387,9 +387,7 @@ fn words(object: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
 pub(super) fn seconds(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Duration> {
     match timeout {
         None => Ok(DEFAULT_TIMEOUT),
-        Some(timeout) => Ok(Duration::from_secs_f64(
-            timeout.extract::<f64>()?.clamp(0.0, 1e9),
-        )),
+        Some(timeout) => Ok(convert::duration(timeout.extract()?)),
     }
 }
 

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -15,7 +14,7 @@ use crate::engine::open::{self, Choice, Environment, ExplicitKey, KeyEnvironment
 use crate::error::Error;
 use crate::python::call::Call;
 use crate::python::token::{self, Wishes};
-use crate::python::{errors, verbs};
+use crate::python::{convert, errors, verbs};
 use crate::secret::{Secret, SecretBytes};
 
 static DEFAULT: Mutex<Option<Py<Workspace>>> = Mutex::new(None);
@@ -195,8 +194,7 @@ impl ManualClock {
 
     /// Lets `seconds` pass.
     fn advance(&self, seconds: f64) {
-        self.0
-            .advance(Duration::from_secs_f64(seconds.clamp(0.0, 1e12)));
+        self.0.advance(convert::duration(seconds));
     }
 
     /// Moves the wall clock alone.
