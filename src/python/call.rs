@@ -1,6 +1,7 @@
 //! A verb under way: waited for by a thread, or attached to the port of an event loop.
 
 use std::future::Future;
+use std::io::ErrorKind as ErrorKindOfIo;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -131,8 +132,13 @@ impl Call {
             let ready = py.detach(|| system::wait_readable(&descriptors, Some(pause)));
             py.check_signals()?;
             log::deliver(py);
-            if matches!(ready, Ok(Some(1))) {
-                return Ok(None);
+            match ready {
+                Ok(Some(1)) => return Ok(None),
+                // A descriptor that is none would be asked again without a pause.
+                Err(error) if error.kind() != ErrorKindOfIo::Interrupted => {
+                    return Err(error.into());
+                }
+                _ => {}
             }
         }
     }
