@@ -80,20 +80,22 @@ impl Call {
             );
             return Err(errors::to_exception(py, &error));
         }
-        let shared = py.detach(|| {
+        let (shared, goes_on) = py.detach(|| {
             let mut work = system::Gated::new(work);
             if poll_first
                 && let Poll::Ready(outcome) =
                     Pin::new(&mut work).poll(&mut Context::from_waker(Waker::noop()))
             {
-                return Arc::new(Shared(Mutex::new(State::Finished(outcome))));
+                let shared = Arc::new(Shared(Mutex::new(State::Finished(outcome))));
+                return (shared, runtime::unfinished());
             }
             let shared = Arc::new(Shared(Mutex::new(State::Running(Waiter::Nobody))));
             let finisher = Finisher(Arc::clone(&shared));
             runtime::spawn(async move { finisher.finish(work.await) });
-            shared
+            (shared, true)
         });
-        if runtime::unfinished() {
+        // What went to the runtime may begin a request at any time from now on.
+        if goes_on {
             exit::arm(py)?;
         }
         log::deliver(py);
