@@ -111,8 +111,14 @@ pub async fn open(choice: Choice, environment: &Environment) -> Result<Arc<Engin
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .push(Arc::downgrade(&engine));
-    if engine.store.writable() {
-        engine.replay_orphans(None).await?;
+    if engine.store.writable()
+        && let Err(error) = engine.replay_orphans(None).await
+    {
+        // What can be read is served all the same; the next refresh tries again.
+        tracing::warn!(
+            reason = error.reason(),
+            "replies left in slots could not be stored"
+        );
     }
     Ok(engine)
 }
