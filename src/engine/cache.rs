@@ -141,8 +141,7 @@ impl Cache {
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
         let old = slots.get(&(key.clone(), Arc::clone(&resource)));
         // Somebody slower read the store before: what is newer stays.
-        let current =
-            self.era() == era && old.is_none_or(|old| old.generation <= generation);
+        let current = self.era() == era && old.is_none_or(|old| old.generation <= generation);
         if let Some(old) = old
             && current
             && old.generation == generation

@@ -1,7 +1,7 @@
 //! A verb under way: waited for by a thread, or attached to the port of an event loop.
 
 use std::future::Future;
-use std::io::ErrorKind as ErrorKindOfIo;
+use std::io;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -137,7 +137,7 @@ impl Call {
             match ready {
                 Ok(Some(1)) => return Ok(None),
                 // A descriptor that is none would be asked again without a pause.
-                Err(error) if error.kind() != ErrorKindOfIo::Interrupted => {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                     return Err(error.into());
                 }
                 _ => {}

@@ -135,7 +135,11 @@ impl Spill {
         let (path, number) = &orphan.place;
         let mut own = self.own();
         let file = if *path == self.own_path() {
-            let Some(at) = own.abandoned.iter().position(|abandoned| abandoned == number) else {
+            let Some(at) = own
+                .abandoned
+                .iter()
+                .position(|abandoned| abandoned == number)
+            else {
                 // Another caller was faster: the slot is free by now, or in use again.
                 return Ok(());
             };
