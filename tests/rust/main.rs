@@ -9,6 +9,7 @@ mod layers;
 mod provider;
 mod redact;
 mod response;
+mod review;
 mod revoke;
 mod secret;
 mod spill;
