@@ -96,7 +96,14 @@ pub async fn open(choice: Choice, environment: &Environment) -> Result<Arc<Engin
     let catalog = Catalog::with_folders(&environment.providers)?;
     let engine = Engine {
         command_options: options,
-        ..over(workspace.into(), store, keys, choice.clock, catalog, http_options)
+        ..over(
+            workspace.into(),
+            store,
+            keys,
+            choice.clock,
+            catalog,
+            http_options,
+        )
     };
     let engine = begin(engine).await?;
     ENGINES

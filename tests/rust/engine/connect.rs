@@ -26,7 +26,9 @@ async fn begun(world: &World) -> PendingConnection {
 }
 
 async fn begun_as(world: &World, request: ConnectRequest) -> PendingConnection {
-    connect::begin_connect(Arc::clone(&world.engine), request, HERE, "session-1".into()).await.unwrap()
+    connect::begin_connect(Arc::clone(&world.engine), request, HERE, "session-1".into())
+        .await
+        .unwrap()
 }
 
 fn callback(begun: &PendingConnection, more: &str) -> String {
@@ -45,7 +47,9 @@ async fn completed_in(world: &World, url: &str, session: Option<&str>) -> Result
 pub(super) async fn sign_in(world: &World, answer: Answer) -> Status {
     let begun = begun(world).await;
     world.server.answers(answer);
-    completed(world, &callback(&begun, "code=c-1")).await.unwrap()
+    completed(world, &callback(&begun, "code=c-1"))
+        .await
+        .unwrap()
 }
 
 async fn ready() -> World {

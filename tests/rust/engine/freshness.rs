@@ -54,9 +54,7 @@ fn now_then() -> Need {
 
 #[test]
 fn every_rule_of_freshness_holds() {
-    use Freshness::{
-        Asked, BelowMinTtl, Expired, Expiring, Fresh, Reconfigured, Refused, Unknown,
-    };
+    use Freshness::{Asked, BelowMinTtl, Expired, Expiring, Fresh, Reconfigured, Refused, Unknown};
     const HOUR: Option<i64> = Some(3600);
     let default = Need::default;
     // Lifetime, assumed lifetime, age, what is needed, the revision that counts, the answer. The margin of an hour is
@@ -115,7 +113,15 @@ fn every_rule_of_freshness_holds() {
 fn only_fresh_and_expiring_tokens_are_handed_out() {
     use Freshness::*;
     let all = [
-        Fresh, Asked, Expiring, Expired, Refused, BelowMinTtl, Unknown, Reconfigured, Missing,
+        Fresh,
+        Asked,
+        Expiring,
+        Expired,
+        Refused,
+        BelowMinTtl,
+        Unknown,
+        Reconfigured,
+        Missing,
     ];
     let served: Vec<_> = all.into_iter().filter(|reason| reason.serves()).collect();
     assert_eq!(served, [Fresh, Expiring]);
@@ -176,10 +182,17 @@ async fn a_token_within_its_margin_is_handed_out_and_refreshed_in_the_background
 #[tokio::test]
 async fn a_user_token_without_expiry_is_renewed_after_an_hour() {
     let world = World::bare().await.imported().await;
-    world.server.answers(Answer::token("at-1", Some("rt-1"), json!({"expires_in": null})));
+    world.server.answers(Answer::token(
+        "at-1",
+        Some("rt-1"),
+        json!({"expires_in": null}),
+    ));
     let slot = world.slot_for(|_| {}).await.unwrap();
     assert_eq!(slot.stored.token.expires_at, None);
-    assert_eq!(slot.stored.assumed_until, Some(after(0).after(ASSUMED_LIFETIME)));
+    assert_eq!(
+        slot.stored.assumed_until,
+        Some(after(0).after(ASSUMED_LIFETIME))
+    );
     world.advance(3599);
     assert_eq!(world.token().await.unwrap(), "at-1");
     world.advance(1);
@@ -190,7 +203,9 @@ async fn a_user_token_without_expiry_is_renewed_after_an_hour() {
 async fn a_service_token_without_expiry_is_renewed_after_the_provider_files_lifetime() {
     let file = acme("{}", "lifetimes: {access_token: 600}");
     let world = World::with_file(&file).await.service().await;
-    world.server.answers(Answer::token("at-1", None, json!({"expires_in": null})));
+    world
+        .server
+        .answers(Answer::token("at-1", None, json!({"expires_in": null})));
     let slot = world.slot_for(|_| {}).await.unwrap();
     assert_eq!(slot.stored.assumed_until, Some(after(600)));
 }
@@ -203,15 +218,22 @@ async fn a_token_without_expiry_that_nothing_renews_is_used_until_it_is_refused(
     super::connect::sign_in(&world, Answer::token("at-1", None, more)).await;
     world.advance(400 * 86_400);
     assert_eq!(world.token().await.unwrap(), "at-1");
-    let error = world.token_for(|request| request.replacing = Some("at-1".into())).await;
+    let error = world
+        .token_for(|request| request.replacing = Some("at-1".into()))
+        .await;
     let error = error.unwrap_err();
-    assert_eq!((kind_of(&error), error.code()), ("reauthorization", "no_refresh_token"));
+    assert_eq!(
+        (kind_of(&error), error.code()),
+        ("reauthorization", "no_refresh_token")
+    );
 }
 
 #[tokio::test]
 async fn a_lifetime_of_zero_serves_once_those_who_waited() {
     let world = World::bare().await.service().await;
-    let hold = world.server.holds(Answer::token("at-1", None, json!({"expires_in": 0})));
+    let hold = world
+        .server
+        .holds(Answer::token("at-1", None, json!({"expires_in": 0})));
     let waiting: Vec<_> = (0..8).map(|_| world.calling()).collect();
     hold.arrived().await;
     super::flight::all_waiting().await;
@@ -226,12 +248,20 @@ async fn a_lifetime_of_zero_serves_once_those_who_waited() {
 #[tokio::test]
 async fn a_min_ttl_longer_than_a_new_token_lives_is_an_error_after_one_refresh() {
     let world = World::bare().await.service().await;
-    let wish = |request: &mut _core::engine::TokenRequest| request.min_ttl = Some(Duration::from_secs(3601));
+    let wish = |request: &mut _core::engine::TokenRequest| {
+        request.min_ttl = Some(Duration::from_secs(3601))
+    };
     let error = world.token_for(wish).await.unwrap_err();
-    assert_eq!((kind_of(&error), error.code()), ("invalid parameter", "min_ttl_too_long"));
+    assert_eq!(
+        (kind_of(&error), error.code()),
+        ("invalid parameter", "min_ttl_too_long")
+    );
     assert!(error.reason().contains("3600 s"), "{error}");
     assert_eq!(world.server.count(), 1);
-    assert_eq!(kind_of(&world.token_for(wish).await.unwrap_err()), "invalid parameter");
+    assert_eq!(
+        kind_of(&world.token_for(wish).await.unwrap_err()),
+        "invalid parameter"
+    );
     assert_eq!(world.server.count(), 1);
 }
 
@@ -239,7 +269,9 @@ async fn a_min_ttl_longer_than_a_new_token_lives_is_an_error_after_one_refresh()
 async fn a_min_ttl_that_a_new_token_lives_is_refreshed_for_and_waited_for() {
     let world = World::bare().await.connected().await;
     world.advance(60);
-    let wish = |request: &mut _core::engine::TokenRequest| request.min_ttl = Some(Duration::from_secs(3600));
+    let wish = |request: &mut _core::engine::TokenRequest| {
+        request.min_ttl = Some(Duration::from_secs(3600))
+    };
     assert_eq!(world.token_for(wish).await.unwrap(), "at-2");
     assert_eq!(world.server.count(), 2);
 }
@@ -259,7 +291,10 @@ async fn a_token_that_nothing_renews_is_handed_out_to_its_last_second() {
     world.advance(3599);
     assert_eq!(world.token().await.unwrap(), "at-1");
     world.advance(1);
-    assert_eq!(kind_of(&world.token().await.unwrap_err()), "reauthorization");
+    assert_eq!(
+        kind_of(&world.token().await.unwrap_err()),
+        "reauthorization"
+    );
 }
 
 #[tokio::test]
@@ -306,10 +341,15 @@ async fn a_service_token_of_an_older_configuration_is_replaced() {
     let world = World::bare().await.service().await;
     assert_eq!(world.token().await.unwrap(), "at-1");
     world
-        .configure_with(SERVICE, |request| request.client_secret = Some("another".into()))
+        .configure_with(SERVICE, |request| {
+            request.client_secret = Some("another".into())
+        })
         .await
         .unwrap();
     assert_eq!(world.token().await.unwrap(), "at-2");
     let slot = world.slot_for(|_| {}).await.unwrap();
-    assert_eq!((value(&slot), slot.stored.token.revision), ("at-2".to_owned(), 2));
+    assert_eq!(
+        (value(&slot), slot.stored.token.revision),
+        ("at-2".to_owned(), 2)
+    );
 }

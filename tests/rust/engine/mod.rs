@@ -74,7 +74,12 @@ pub(super) struct World {
 impl World {
     /// A provider of the user's own, on a store in memory; nothing is configured.
     pub(super) async fn bare() -> Self {
-        Self::on(Arc::new(MemoryStore::new()), tempfile::tempdir().unwrap(), None).await
+        Self::on(
+            Arc::new(MemoryStore::new()),
+            tempfile::tempdir().unwrap(),
+            None,
+        )
+        .await
     }
 
     /// The same on a SQLite file.
@@ -86,7 +91,12 @@ impl World {
 
     /// With the provider file `acme`, nothing configured.
     pub(super) async fn with_file(file: &str) -> Self {
-        Self::on(Arc::new(MemoryStore::new()), tempfile::tempdir().unwrap(), Some(file)).await
+        Self::on(
+            Arc::new(MemoryStore::new()),
+            tempfile::tempdir().unwrap(),
+            Some(file),
+        )
+        .await
     }
 
     async fn on(store: Arc<dyn Store>, folder: TempDir, file: Option<&str>) -> Self {
@@ -98,7 +108,13 @@ impl World {
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(NOW)));
         let store = Arc::new(Unreliable::new(store));
         let engine = engine_on(store.clone(), &clock, &folder).await;
-        Self { server: Server::start().await, clock, store, engine, folder }
+        Self {
+            server: Server::start().await,
+            clock,
+            store,
+            engine,
+            folder,
+        }
     }
 
     /// A user grant whose refresh token is `rt-0`; no access token yet.
@@ -150,12 +166,21 @@ impl World {
             grant_type: Some(grant_type),
             client_id: Some("client-1".to_owned()),
             client_secret: Some("s3cret".into()),
-            settings: Settings { endpoints: Some(endpoints), ..Settings::default() },
+            settings: Settings {
+                endpoints: Some(endpoints),
+                ..Settings::default()
+            },
         }
     }
 
     pub(super) async fn import(&self, connection: &str, refresh_token: &str) {
-        let imported = self.engine.import_refresh_token("acme", refresh_token.into(), Some(USER), connection, &[]);
+        let imported = self.engine.import_refresh_token(
+            "acme",
+            refresh_token.into(),
+            Some(USER),
+            connection,
+            &[],
+        );
         imported.await.unwrap();
     }
 
@@ -194,7 +219,10 @@ impl World {
     }
 
     pub(super) async fn loaded_of(&self, grant_type: GrantType, resource: &str) -> Loaded {
-        self.store.load(&key_of(grant_type), resource).await.unwrap()
+        self.store
+            .load(&key_of(grant_type), resource)
+            .await
+            .unwrap()
     }
 
     pub(super) async fn state(&self) -> Option<StoredState> {
@@ -207,19 +235,39 @@ impl World {
     }
 }
 
-pub(super) async fn engine_on(store: Arc<dyn Store>, clock: &Arc<ManualClock>, folder: &TempDir) -> Arc<Engine> {
+pub(super) async fn engine_on(
+    store: Arc<dyn Store>,
+    clock: &Arc<ManualClock>,
+    folder: &TempDir,
+) -> Arc<Engine> {
     let catalog = Catalog::with_folders(&[folder.path().join("providers")]).unwrap();
     let key = ExplicitKey::Bytes(SecretBytes::from(vec![7; 32]));
-    open_on(store, "default", key, Clock::manual(Arc::clone(clock)), catalog).await.unwrap()
+    open_on(
+        store,
+        "default",
+        key,
+        Clock::manual(Arc::clone(clock)),
+        catalog,
+    )
+    .await
+    .unwrap()
 }
 
 pub(super) fn request() -> TokenRequest {
-    TokenRequest { provider: "acme".to_owned(), connection: "default".to_owned(), ..TokenRequest::default() }
+    TokenRequest {
+        provider: "acme".to_owned(),
+        connection: "default".to_owned(),
+        ..TokenRequest::default()
+    }
 }
 
 pub(super) fn key_of(grant_type: GrantType) -> ConnectionKey {
     ConnectionKey {
-        integration: IntegrationKey { workspace: "default".into(), provider: "acme".into(), grant_type },
+        integration: IntegrationKey {
+            workspace: "default".into(),
+            provider: "acme".into(),
+            grant_type,
+        },
         connection: "default".into(),
     }
 }
@@ -235,7 +283,9 @@ pub(super) fn value(slot: &Slot) -> String {
 /// A test that would wait for ever fails instead.
 pub(super) async fn within<T>(work: impl Future<Output = T>) -> T {
     let patience = Duration::from_secs(20);
-    tokio::time::timeout(patience, work).await.expect("it ends in time")
+    tokio::time::timeout(patience, work)
+        .await
+        .expect("it ends in time")
 }
 
 /// Waits for what happens in the background.

@@ -62,12 +62,20 @@ impl Hold {
 impl Answer {
     /// A JSON body with a status, and whatever headers.
     pub(super) fn json(status: u16, headers: &str, body: impl ToString) -> Self {
-        Self::raw(status, &format!("Content-Type: application/json\r\n{headers}"), &body.to_string())
+        Self::raw(
+            status,
+            &format!("Content-Type: application/json\r\n{headers}"),
+            &body.to_string(),
+        )
     }
 
     /// A web page.
     pub(super) fn html(status: u16) -> Self {
-        Self::raw(status, "Content-Type: text/html\r\n", "<!doctype html><html><body>Hello</body></html>")
+        Self::raw(
+            status,
+            "Content-Type: text/html\r\n",
+            "<!doctype html><html><body>Hello</body></html>",
+        )
     }
 
     /// Nothing but a status.
@@ -77,16 +85,27 @@ impl Answer {
 
     /// An OAuth error (RFC 6749 section 5.2).
     pub(super) fn error(code: &str) -> Self {
-        Self::json(400, "", serde_json::json!({"error": code, "error_description": format!("about {code}")}))
+        Self::json(
+            400,
+            "",
+            serde_json::json!({"error": code, "error_description": format!("about {code}")}),
+        )
     }
 
     /// A reply that ends before it began.
     pub(super) fn cut() -> Self {
-        Self { bytes: Vec::new(), hold: None }
+        Self {
+            bytes: Vec::new(),
+            hold: None,
+        }
     }
 
     /// A token by the book; `more` is laid over it, null members are left out.
-    pub(super) fn token(access_token: &str, refresh_token: Option<&str>, more: serde_json::Value) -> Self {
+    pub(super) fn token(
+        access_token: &str,
+        refresh_token: Option<&str>,
+        more: serde_json::Value,
+    ) -> Self {
         let mut body = serde_json::json!({
             "access_token": access_token, "refresh_token": refresh_token, "token_type": "Bearer", "expires_in": 3600,
         });
@@ -98,8 +117,13 @@ impl Answer {
 
     fn raw(status: u16, headers: &str, body: &str) -> Self {
         let length = body.len();
-        let text = format!("HTTP/1.1 {status} Said\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}");
-        Self { bytes: text.into_bytes(), hold: None }
+        let text = format!(
+            "HTTP/1.1 {status} Said\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
+        Self {
+            bytes: text.into_bytes(),
+            hold: None,
+        }
     }
 }
 
@@ -126,7 +150,10 @@ impl Server {
 
     pub(super) fn answers_at(&self, path: &str, answer: Answer) {
         let mut answers = self.script.answers.lock().unwrap();
-        answers.entry(path.to_owned()).or_default().push_back(answer);
+        answers
+            .entry(path.to_owned())
+            .or_default()
+            .push_back(answer);
     }
 
     /// The same, but the reply waits until the test lets it go.
@@ -135,15 +162,28 @@ impl Server {
     }
 
     pub(super) fn holds_at(&self, path: &str, answer: Answer) -> Hold {
-        let hold = Hold { arrived: Arc::new(Semaphore::new(0)), released: Arc::new(Semaphore::new(0)) };
-        self.answers_at(path, Answer { hold: Some(hold.clone()), ..answer });
+        let hold = Hold {
+            arrived: Arc::new(Semaphore::new(0)),
+            released: Arc::new(Semaphore::new(0)),
+        };
+        self.answers_at(
+            path,
+            Answer {
+                hold: Some(hold.clone()),
+                ..answer
+            },
+        );
         hold
     }
 
     /// The requests to an endpoint so far.
     pub(super) fn received(&self, path: &str) -> Vec<Received> {
         let received = self.script.received.lock().unwrap();
-        received.iter().filter(|request| request.path == path).cloned().collect()
+        received
+            .iter()
+            .filter(|request| request.path == path)
+            .cloned()
+            .collect()
     }
 
     /// How many token requests there were.
@@ -154,25 +194,50 @@ impl Server {
     /// The refresh tokens that came, in order.
     pub(super) fn refresh_tokens(&self) -> Vec<String> {
         let received = self.received("/token");
-        received.into_iter().filter_map(|request| request.form.get("refresh_token").cloned()).collect()
+        received
+            .into_iter()
+            .filter_map(|request| request.form.get("refresh_token").cloned())
+            .collect()
     }
 }
 
 async fn serve(mut stream: TcpStream, script: Arc<Script>) {
     let text = read_request(&mut stream).await;
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return };
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return;
+    };
     let target = head.split_whitespace().nth(1).unwrap_or_default();
     let path = target.split('?').next().unwrap_or_default().to_owned();
-    let authorization = head.lines().find_map(|line| line.strip_prefix("authorization: ").map(str::to_owned));
-    let form = url::form_urlencoded::parse(body.as_bytes()).into_owned().collect();
+    let authorization = head
+        .lines()
+        .find_map(|line| line.strip_prefix("authorization: ").map(str::to_owned));
+    let form = url::form_urlencoded::parse(body.as_bytes())
+        .into_owned()
+        .collect();
     let number = {
         let mut received = script.received.lock().unwrap();
-        received.push(Received { path: path.clone(), form, authorization });
-        received.iter().filter(|request| request.path == path).count()
+        received.push(Received {
+            path: path.clone(),
+            form,
+            authorization,
+        });
+        received
+            .iter()
+            .filter(|request| request.path == path)
+            .count()
     };
-    let scripted = script.answers.lock().unwrap().get_mut(&path).and_then(VecDeque::pop_front);
+    let scripted = script
+        .answers
+        .lock()
+        .unwrap()
+        .get_mut(&path)
+        .and_then(VecDeque::pop_front);
     let answer = scripted.unwrap_or_else(|| match &*path {
-        "/token" => Answer::token(&format!("at-{number}"), Some(&format!("rt-{number}")), serde_json::json!({})),
+        "/token" => Answer::token(
+            &format!("at-{number}"),
+            Some(&format!("rt-{number}")),
+            serde_json::json!({}),
+        ),
         "/revoke" => Answer::empty(200),
         _ => Answer::empty(404),
     });

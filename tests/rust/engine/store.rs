@@ -1,14 +1,14 @@
 //! A store that fails when told to.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use _core::clock::Timestamp;
 use _core::error::{Error, Result};
 use _core::model::{ConnectionKey, IntegrationKey};
 use _core::store::{
-    AttemptId, Claimant, Claimed, Commit, Committed, ConnectionRow, Ending, EventRow, IntegrationRow, KeyRow, Loaded,
-    NewKey, Orphan, PendingRow, Slot, Spilled, Store, StoreFuture,
+    AttemptId, Claimant, Claimed, Commit, Committed, ConnectionRow, Ending, EventRow,
+    IntegrationRow, KeyRow, Loaded, NewKey, Orphan, PendingRow, Slot, Spilled, Store, StoreFuture,
 };
 
 /// Passes everything on, except what it was told to fail.
@@ -66,7 +66,10 @@ impl Store for Unreliable {
         self.inner.add_key(key)
     }
 
-    fn integration<'a>(&'a self, key: &'a IntegrationKey) -> StoreFuture<'a, Option<IntegrationRow>> {
+    fn integration<'a>(
+        &'a self,
+        key: &'a IntegrationKey,
+    ) -> StoreFuture<'a, Option<IntegrationRow>> {
         self.inner.integration(key)
     }
 
@@ -100,7 +103,12 @@ impl Store for Unreliable {
         self.inner.claim(key, claimant)
     }
 
-    fn settle<'a>(&'a self, key: &'a ConnectionKey, attempt: AttemptId, ending: Ending) -> StoreFuture<'a, bool> {
+    fn settle<'a>(
+        &'a self,
+        key: &'a ConnectionKey,
+        attempt: AttemptId,
+        ending: Ending,
+    ) -> StoreFuture<'a, bool> {
         self.inner.settle(key, attempt, ending)
     }
 
@@ -138,7 +146,9 @@ impl Store for Unreliable {
     }
 
     fn changed(&self) -> StoreFuture<'_, u64> {
-        Box::pin(async { Ok(self.inner.changed().await? + self.foreign_writes.load(Ordering::SeqCst)) })
+        Box::pin(async {
+            Ok(self.inner.changed().await? + self.foreign_writes.load(Ordering::SeqCst))
+        })
     }
 
     fn reserve(&self) -> Result<Box<dyn Slot>> {
@@ -146,23 +156,34 @@ impl Store for Unreliable {
             return Err(Error::store("disk_full", "The disk is full"));
         }
         let inner = self.inner.reserve()?;
-        Ok(Box::new(UnreliableSlot { inner, broken: Arc::clone(&self.broken_slots) }))
+        Ok(Box::new(UnreliableSlot {
+            inner,
+            broken: Arc::clone(&self.broken_slots),
+        }))
     }
 
     fn orphans(&self, connection: Option<&ConnectionKey>) -> Result<Vec<Orphan>> {
         let mut orphans = self.inner.orphans(connection)?;
         let left = self.left.lock().unwrap();
-        let wanted = |orphan: &&Orphan| connection.is_none_or(|key| *key == orphan.spilled.connection);
+        let wanted =
+            |orphan: &&Orphan| connection.is_none_or(|key| *key == orphan.spilled.connection);
         orphans.extend(left.iter().filter(wanted).cloned());
         Ok(orphans)
     }
 
     fn forget_orphan(&self, orphan: &Orphan) -> Result<()> {
-        self.left.lock().unwrap().retain(|other| other.spilled != orphan.spilled);
+        self.left
+            .lock()
+            .unwrap()
+            .retain(|other| other.spilled != orphan.spilled);
         self.inner.forget_orphan(orphan)
     }
 
-    fn holder<'a>(&'a self, workspace: &'a str, fingerprint: &'a [u8]) -> StoreFuture<'a, Option<ConnectionKey>> {
+    fn holder<'a>(
+        &'a self,
+        workspace: &'a str,
+        fingerprint: &'a [u8],
+    ) -> StoreFuture<'a, Option<ConnectionKey>> {
         self.inner.holder(workspace, fingerprint)
     }
 }
