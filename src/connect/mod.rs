@@ -228,7 +228,7 @@ async fn race(
             None => std::future::pending().await,
         }
     };
-    let seconds = timeout.as_secs();
+    let seconds = timeout.as_secs_f64();
     tokio::select! {
         status = listened => status,
         status = finished_elsewhere(engine, key, begun) => status,

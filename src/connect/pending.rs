@@ -121,6 +121,7 @@ pub async fn complete(
                 "wrong_state",
                 "The state of the callback belongs to no sign-in that is under way here",
             )
+            .hint(engine.command("status"))
         })?;
     let key = row.key.clone();
     complete_row(engine, row, &callback, session)
