@@ -291,9 +291,7 @@ impl Lead<'_> {
                 description,
                 reason,
                 ..
-            } => {
-                Err(self.resource_refused(error, description, reason))
-            }
+            } => Err(self.resource_refused(error, description, reason)),
             Outcome::NotProcessed {
                 error,
                 description,
