@@ -217,7 +217,10 @@ impl Handle {
     }
 
     /// A handle pickles as the names it was made of.
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+    fn __reduce__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let request = &self.request;
         let arguments = (
             &request.provider,
@@ -227,7 +230,10 @@ impl Handle {
             PyTuple::new(py, &request.scopes)?,
             request.min_ttl.map(|min_ttl| min_ttl.as_secs_f64()),
         );
-        Ok((py.get_type::<Self>().into_any(), arguments.into_pyobject(py)?))
+        Ok((
+            py.get_type::<Self>().into_any(),
+            arguments.into_pyobject(py)?,
+        ))
     }
 
     /// The token, as `get_token` gives it.
@@ -342,7 +348,7 @@ pub(super) fn object_of(py: Python<'_>, engine: &Engine, slot: &Slot) -> PyResul
     let clock = engine
         .clock()
         .manual_clock()
-        .map(|clock| workspace::ManualClock::new_object(py, clock))
+        .map(|clock| workspace::ManualClock::new_object(py, clock)?.getattr(py, "millis"))
         .transpose()?;
     let object = make.bind(py).call1((
         token.value.expose(),
