@@ -1,14 +1,16 @@
 //! One request, one bounded reply, and failures that say whether bytes may have left.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use _core::http::{
     BODY_LIMIT, Client, Failure, HostRule, Method, Network, Options, Reply, Request, is_public,
 };
 use _core::secret::{Secret, SecretBytes};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio_rustls::rustls;
 use url::Url;
 use wiremock::matchers::{body_string, header, method};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -176,6 +178,78 @@ async fn a_handshake_that_fails_has_seen_nothing() {
 }
 
 #[tokio::test]
+async fn a_server_is_trusted_by_the_ca_file_alone_and_under_its_own_name() {
+    let authority = Authority::new();
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    std::fs::write(&ca_file, &authority.pem).unwrap();
+    for (name, trusted, answered) in [
+        ("127.0.0.1", Some(&ca_file), true),
+        ("127.0.0.1", None, false),
+        ("other.example", Some(&ca_file), false),
+    ] {
+        let port = authority.serve(name).await;
+        let client = Client::new(Options {
+            network: Network::Any,
+            ca_file: trusted.cloned(),
+        });
+        let outcome = client
+            .send(request(&format!("https://127.0.0.1:{port}/")))
+            .await;
+        if answered {
+            assert_eq!(outcome.unwrap().status, 204);
+        } else {
+            assert!(
+                matches!(outcome, Err(Failure::NotSent(_))),
+                "{name}: {outcome:?}"
+            );
+        }
+    }
+}
+
+/// A certificate authority of one test.
+struct Authority {
+    pem: String,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let pem = parameters.self_signed(&key).unwrap().pem();
+        Self {
+            pem,
+            issuer: rcgen::Issuer::new(parameters, key),
+        }
+    }
+
+    /// The port of a TLS server that is called `name` and answers 204.
+    async fn serve(&self, name: &str) -> u16 {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let parameters = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+        let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            if let Ok(mut stream) = acceptor.accept(stream).await {
+                let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+                let _ = stream.read(&mut [0; 4096]).await;
+            }
+        });
+        port
+    }
+}
+
+#[tokio::test]
 async fn silence_and_garbage_after_the_request_leave_it_open() {
     for answer in ["", "HTTP/1.1", "garbage\r\n\r\n"] {
         let failure = send(&hang_up_after(answer).await).await.unwrap_err();
@@ -242,6 +316,27 @@ async fn a_failure_names_neither_url_nor_query() {
         .await
         .unwrap_err();
     assert!(!failure.reason().contains("hidden-code") && !failure.reason().contains("/path"));
+}
+
+#[tokio::test]
+async fn neither_request_nor_reply_shows_what_it_carries() {
+    let server = MockServer::start().await;
+    let reply = ResponseTemplate::new(200)
+        .insert_header("x-hidden", "hidden-header")
+        .set_body_string("hidden-body");
+    Mock::given(method("POST"))
+        .respond_with(reply)
+        .mount(&server)
+        .await;
+    let request = request(&format!("{}/hidden-path?code=hidden-code", server.uri()));
+    let client = Client::new(Options::default());
+    let before = format!("{request:?}");
+    let after = format!("{:?} {client:?}", client.send(request).await);
+    assert!(after.contains("200"), "{after}");
+    assert!(
+        !before.contains("hidden") && !after.contains("hidden"),
+        "{before} {after}"
+    );
 }
 
 #[tokio::test]

@@ -4,8 +4,10 @@
 mod account;
 mod authorize;
 mod discovery;
+mod engine;
 mod http;
 mod layers;
+mod paths;
 mod provider;
 mod redact;
 mod response;
