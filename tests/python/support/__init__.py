@@ -2,7 +2,16 @@
 
 from support.leaks import leaks
 from support.program import Program
-from support.server import AuthorizationServer, Client, TokenRequest
+from support.server import AuthorizationServer, Client, TokenRequest, whoami
 from support.user_agent import AuthorizationRefused, UserAgent
 
-__all__ = ["AuthorizationRefused", "AuthorizationServer", "Client", "Program", "TokenRequest", "UserAgent", "leaks"]
+__all__ = [
+    "AuthorizationRefused",
+    "AuthorizationServer",
+    "Client",
+    "Program",
+    "TokenRequest",
+    "UserAgent",
+    "leaks",
+    "whoami",
+]
