@@ -360,6 +360,6 @@ def test_a_callback_of_another_server_gets_no_code(
 ) -> None:
     server.fault("wrong_iss")
     exchanges = server.count("authorization_code")
-    with refusal.expected("issuer"):
+    with refusal.expected("another-server.example", server.issuer):
         workspace.connect("acme", again=True, open_browser=UserAgent().connect, timeout=30)
     assert server.count("authorization_code") == exchanges

@@ -1,21 +1,21 @@
 //! One request, one bounded reply, and failures that say whether bytes may have left.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use _core::http::{
     BODY_LIMIT, Client, Failure, HostRule, Method, Network, Options, Reply, Request, is_public,
 };
 use _core::secret::{Secret, SecretBytes};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
-use tokio_rustls::rustls;
 use url::Url;
 use wiremock::matchers::{body_string, header, method};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::{hang_up_after, read_request};
+use crate::support::{Authority, hang_up_after, read_request};
+
+const NO_CONTENT: &str = "HTTP/1.1 204 No Content\r\n\r\n";
 
 fn request(url: &str) -> Request {
     Request {
@@ -188,7 +188,7 @@ async fn a_server_is_trusted_by_the_ca_file_alone_and_under_its_own_name() {
         ("127.0.0.1", None, false),
         ("other.example", Some(&ca_file), false),
     ] {
-        let port = authority.serve(name).await;
+        let port = authority.serve(name, |_| NO_CONTENT.to_owned()).await;
         let client = Client::new(Options {
             network: Network::Any,
             ca_file: trusted.cloned(),
@@ -204,48 +204,6 @@ async fn a_server_is_trusted_by_the_ca_file_alone_and_under_its_own_name() {
                 "{name}: {outcome:?}"
             );
         }
-    }
-}
-
-/// A certificate authority of one test.
-struct Authority {
-    pem: String,
-    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
-        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let pem = parameters.self_signed(&key).unwrap().pem();
-        Self {
-            pem,
-            issuer: rcgen::Issuer::new(parameters, key),
-        }
-    }
-
-    /// The port of a TLS server that is called `name` and answers 204.
-    async fn serve(&self, name: &str) -> u16 {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let parameters = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
-        let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
-        let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let config = rustls::ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .unwrap();
-        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        tokio::spawn(async move {
-            let (stream, _) = listener.accept().await.unwrap();
-            if let Ok(mut stream) = acceptor.accept(stream).await {
-                let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
-                let _ = stream.read(&mut [0; 4096]).await;
-            }
-        });
-        port
     }
 }
 

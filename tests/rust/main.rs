@@ -11,6 +11,7 @@ mod paths;
 mod provider;
 mod redact;
 mod response;
+mod review;
 mod revoke;
 mod secret;
 mod spill;

@@ -4,6 +4,7 @@
 
 use std::fs::{self, Permissions};
 use std::future::Future;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -12,10 +13,12 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Waker};
 use std::thread;
+use std::time::Duration;
 
 use _core::error::{Error, ErrorKind};
 use _core::store::sqlite::SqliteStore;
 use _core::store::{Claimed, Commit, Committed, Store};
+use _core::system::{Signal, wait_readable};
 use rusqlite::Connection;
 
 use crate::store::{claimant, commit, connection, new_key, now, run, sealed, spilled, wait};
@@ -444,6 +447,42 @@ fn parent_and_forked_children_write_without_losing_a_commit() {
         outcomes
     });
     assert_eq!(outcomes, [(0, Committed::Done); 20]);
+}
+
+#[test]
+fn what_a_forked_child_commits_after_its_parent_closed_the_store_is_seen_by_others() {
+    const NAME: &str =
+        "sqlite::what_a_forked_child_commits_after_its_parent_closed_the_store_is_seen_by_others";
+    let Some(folder) = child_folder(NAME) else {
+        let folder = tempfile::tempdir().expect("a folder");
+        must_succeed(&mut in_folder(NAME, folder.path()));
+        let store = open(&folder.path().join("store.db"));
+        assert_eq!(now(store.load(&connection("alice"), "")).generation(), 2);
+        return;
+    };
+    let store = open(&folder.join("store.db"));
+    wait(store.commit(commit("alice", 0)));
+    assert_eq!(now(store.load(&connection("alice"), "")).generation(), 1);
+    let (opened, closed) = (Signal::new().expect("free"), Signal::new().expect("free"));
+    let raised =
+        |signal: &Signal| wait_readable(&[signal.as_raw_fd()], Some(Duration::from_secs(30)));
+    // SAFETY: the child makes no call but the ones under test and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let read = now(store.load(&connection("alice"), "")).generation();
+        opened.raise();
+        // A child without locks of its own would not keep its parent from taking the log away.
+        let waited = raised(&closed).ok();
+        let written = run(store.commit(commit("alice", 1))).ok();
+        exit_now(i32::from(
+            (read, waited, written) != (1, Some(Some(0)), Some(Committed::Done)),
+        ));
+    }
+    assert_eq!(raised(&opened).ok(), Some(Some(0)));
+    assert_eq!(now(store.load(&connection("alice"), "")).generation(), 1);
+    drop(store);
+    closed.raise();
+    assert_eq!(exit_code(child), 0);
 }
 
 #[test]

@@ -583,7 +583,10 @@ async fn an_endpoint_on_a_host_that_only_metadata_named_must_be_public() {
     else {
         panic!("{outcome:?}");
     };
-    assert_eq!(reason, "the host's address is not public");
+    assert_eq!(
+        reason,
+        "example can't be reached at 127.0.0.1: the host's address is not public"
+    );
 }
 
 #[test]
