@@ -52,7 +52,7 @@ def program(home: Path) -> Iterator[Callable[..., Program]]:
 
     yield start
     for one in started:
-        one.kill()
+        one.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

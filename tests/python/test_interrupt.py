@@ -166,16 +166,19 @@ def test_ctrl_c_in_another_thread_than_the_waiting_one_reaches_the_main_thread(
         """
         import threading
         import evergrant
-        found = []
-        thread = threading.Thread(target=lambda: found.append(evergrant.get_token("acme")))
-        thread.start()
+        done = threading.Event()
+
+        def work():
+            evergrant.get_token("acme")
+            done.set()
+
+        threading.Thread(target=work).start()
         print("ready")
         try:
-            thread.join()
+            done.wait()
         except KeyboardInterrupt:
             print("interrupted")
-        thread.join()
-        print(len(found))
+        print(done.wait())
         """
     )
     assert waiting.line() == "ready"
@@ -184,7 +187,7 @@ def test_ctrl_c_in_another_thread_than_the_waiting_one_reaches_the_main_thread(
     waiting.interrupt()
 
     assert waiting.line() == "interrupted"
-    assert waiting.end() == "1\n"
+    assert waiting.end() == "True\n"
     assert_stored(server)
 
 
@@ -206,7 +209,6 @@ def test_a_closed_loop_ends_the_waiting_only(server: AuthorizationServer, progra
 
 
 def test_a_second_ctrl_c_ends_the_wait_at_exit(server: AuthorizationServer, program: Start) -> None:
-    server.fault("slow", milliseconds=20_000)
     server.reset()
     server.fault("slow", milliseconds=20_000)
     waiting = program(
@@ -234,13 +236,18 @@ def test_a_second_ctrl_c_ends_the_wait_at_exit(server: AuthorizationServer, prog
 # Signing in
 
 SIGN_IN = """
-    import sys, threading
+    import threading
+    from contextlib import suppress
     import evergrant
     from support import UserAgent
 
+    def deliver(callback):
+        with suppress(OSError):
+            UserAgent().deliver(callback)
+
     def browser(url):
         callback = UserAgent("grace").consent(url)
-        threading.Thread(target=UserAgent().deliver, args=(callback,), daemon=True).start()
+        threading.Thread(target=deliver, args=(callback,), daemon=True).start()
         print("ready")
 
     try:
@@ -269,8 +276,7 @@ def test_ctrl_c_in_connect_closes_the_port_at_once(server: AuthorizationServer, 
     assert waiting.line() == "interrupted"
     assert time.monotonic() - start < AT_ONCE
     with pytest.raises(OSError, match="refused"):
-        while time.monotonic() - start < AT_ONCE:
-            UserAgent().deliver(callback)
+        UserAgent().deliver(callback)
     waiting.tell()
     waiting.end()
     assert server.count("authorization_code") == 0

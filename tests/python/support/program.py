@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,11 +23,13 @@ class Program:
         """Starts `code` as a file of `folder`: multiprocessing imports the file again."""
         self._file = folder / f"program_{os.urandom(4).hex()}.py"
         self._file.write_text(textwrap.dedent(code))
+        # A file: a pipe that nobody reads would stop the program.
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `close`
         self.process = subprocess.Popen(
             [sys.executable, "-W", "error", str(self._file), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             env={**os.environ, "PYTHONPATH": str(FOLDER), "PYTHONUNBUFFERED": "1", **(environment or {})},
             text=True,
             start_new_session=True,
@@ -35,7 +39,7 @@ class Program:
         """The next line it writes to standard output."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line, f"the program ended: {self.process.communicate(timeout=DEADLINE)[1]}"
+        assert line, f"the program ended: {self.errors()}"
         return line.rstrip("\n")
 
     def tell(self, line: str = "") -> None:
@@ -52,21 +56,39 @@ class Program:
         """Ends it and all that it started."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.communicate()
+        self.process.wait()
+
+    def errors(self) -> str:
+        """What it has written to standard error."""
+        self._errors.seek(0)
+        return self._errors.read()
+
+    def close(self) -> None:
+        """Ends it, and lets go of its files."""
+        self.kill()
+        for file in (self.process.stdin, self.process.stdout, self._errors):
+            assert file is not None
+            with suppress(BrokenPipeError):
+                file.close()
 
     def end(self, *, code: int = 0, complains: str | None = None) -> str:
         """Waits until it ends with this exit code; the rest of its standard output.
 
         Standard error has to be empty, or to hold `complains`.
         """
-        try:
-            output, errors = self.process.communicate(timeout=DEADLINE)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise
+        killer = threading.Timer(DEADLINE, self.kill)
+        killer.start()
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
+        output = self.process.stdout.read()
+        self.process.wait()
+        killer.cancel()
+        errors = self.errors()
         assert self.process.returncode == code, errors
         if complains is None:
-            assert errors == ""
+            assert not errors, errors
         else:
-            assert complains in errors
+            assert complains in errors, errors
         return output
