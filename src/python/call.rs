@@ -1,6 +1,6 @@
 //! A verb under way: waited for by a thread, or attached to the port of an event loop.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
@@ -24,12 +24,34 @@ const LOOK_FOR_SIGNALS: Duration = Duration::from_millis(100);
 /// What a verb answers, once it does.
 pub(super) type Work = Pin<Box<dyn Future<Output = Result<Answer>> + Send>>;
 
+/// `work`, waited for no longer than `timeout`; what it began goes on.
+pub(super) fn within(timeout: Duration, asked: Asked, mut work: Work) -> Work {
+    Box::pin(async move {
+        if let Poll::Ready(outcome) =
+            poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await
+        {
+            return outcome;
+        }
+        // The first poll may be on a thread without a runtime, which has no timers.
+        tokio::task::yield_now().await;
+        let waited = tokio::time::timeout(timeout, work).await;
+        waited.unwrap_or_else(|_| Err(no_answer(timeout, Some(&asked))))
+    })
+}
+
 /// A verb under way.
 #[pyclass(frozen, module = "evergrant._core")]
 pub(super) struct Call {
     shared: Arc<Shared>,
-    /// The provider that is asked, and the command that asks again.
-    asked: Option<(String, String)>,
+    asked: Option<Asked>,
+}
+
+/// Whose answer is waited for.
+pub(super) struct Asked {
+    /// The provider that is asked.
+    pub(super) provider: String,
+    /// The command that asks again.
+    pub(super) again: String,
 }
 
 struct Shared(Mutex<State>);
@@ -71,9 +93,11 @@ impl Call {
     }
 
     /// Says whose answer is waited for, in case it does not come in time.
-    pub(super) fn asking(self, provider: &str, again: String) -> Self {
-        let asked = Some((provider.to_owned(), again));
-        Self { asked, ..self }
+    pub(super) fn asking(self, asked: Asked) -> Self {
+        Self {
+            asked: Some(asked),
+            ..self
+        }
     }
 
     /// Gives `work` to the runtime at once: it will use the network or timers.
@@ -131,16 +155,7 @@ impl Call {
             };
             let left = until.map(|until| until.since(clock.monotonic()));
             if left.is_some_and(|left| left.is_zero()) {
-                let seconds = timeout.unwrap_or_default().as_secs_f64();
-                let error = Error::new(
-                    ErrorKind::ProviderUnavailable { retry_after: None },
-                    "timeout",
-                    format!("No answer within {seconds} s; the request goes on"),
-                );
-                let error = match &self.asked {
-                    Some((provider, again)) => error.of_provider(provider).hint(again),
-                    None => error,
-                };
+                let error = no_answer(timeout.unwrap_or_default(), self.asked.as_ref());
                 return Err(errors::to_exception(py, &error));
             }
             let pause = left.map_or(LOOK_FOR_SIGNALS, |left| left.min(LOOK_FOR_SIGNALS));
@@ -231,6 +246,19 @@ impl Call {
             }
             State::Finished(_) | State::Taken => false,
         }
+    }
+}
+
+fn no_answer(timeout: Duration, asked: Option<&Asked>) -> Error {
+    let seconds = timeout.as_secs_f64();
+    let error = Error::new(
+        ErrorKind::ProviderUnavailable { retry_after: None },
+        "timeout",
+        format!("No answer within {seconds} s; the request goes on"),
+    );
+    match asked {
+        Some(Asked { provider, again }) => error.of_provider(provider).hint(again),
+        None => error,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::engine::cache::Slot;
 use crate::engine::{Engine, TokenRequest};
 use crate::error::Error;
 use crate::model::GrantType;
-use crate::python::call::{Call, Work};
+use crate::python::call::{self, Asked, Call, Work};
 use crate::python::verbs::Answer;
 use crate::python::{convert, errors, workspace};
 use crate::secret::live;
@@ -307,6 +307,7 @@ impl Handle {
     }
 }
 
+/// How long a caller waits for a token unless told otherwise.
 pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The token of an engine, from wherever it has to come.
@@ -320,8 +321,7 @@ pub(super) fn token_for(
         let token = object_of(py, engine, &slot)?;
         return Ok((slot, token));
     }
-    let again = engine.command(&format!("token {}", request.provider));
-    let call = Call::start(py, work(engine, request.clone()))?.asking(&request.provider, again);
+    let call = Call::start(py, work(engine, request.clone()))?.asking(asked(engine, request));
     match call.answer(py, Some(timeout), None)? {
         Some(Answer::Token(engine, slot)) => {
             let token = object_of(py, &engine, &slot)?;
@@ -334,6 +334,12 @@ pub(super) fn token_for(
     }
 }
 
+/// `get_token` as a verb that ends after `timeout`.
+pub(super) fn work_within(timeout: Duration, engine: &Arc<Engine>, request: TokenRequest) -> Work {
+    let asked = asked(engine, &request);
+    call::within(timeout, asked, work(engine, request))
+}
+
 /// `get_token` as a verb.
 pub(super) fn work(engine: &Arc<Engine>, request: TokenRequest) -> Work {
     let engine = Arc::clone(engine);
@@ -341,6 +347,13 @@ pub(super) fn work(engine: &Arc<Engine>, request: TokenRequest) -> Work {
         let slot = engine.get_token(&request).await?;
         Ok(Answer::Token(engine, slot))
     })
+}
+
+fn asked(engine: &Engine, request: &TokenRequest) -> Asked {
+    Asked {
+        provider: request.provider.clone(),
+        again: engine.command(&format!("token {}", request.provider)),
+    }
 }
 
 /// The Python object of a cached token: always the same one for the same slot.
@@ -369,7 +382,7 @@ pub(super) fn object_of(py: Python<'_>, engine: &Engine, slot: &Slot) -> PyResul
     let clock = engine
         .clock()
         .manual_clock()
-        .map(|clock| workspace::ManualClock::new_object(py, clock))
+        .map(|clock| workspace::ManualClock::new_object(py, clock)?.getattr(py, "millis"))
         .transpose()?;
     let object = make.bind(py).call1((
         token.value.expose(),

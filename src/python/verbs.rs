@@ -173,6 +173,7 @@ struct Asked {
     #[serde(default)]
     scopes: Vec<String>,
     min_ttl: Option<f64>,
+    timeout: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -273,7 +274,8 @@ fn work(
                 min_ttl: asked.min_ttl.map(duration),
                 replacing: secrets.remove("replacing").map(Into::into),
             };
-            token::work(&engine, request)
+            let timeout = asked.timeout.map_or(token::DEFAULT_TIMEOUT, duration);
+            token::work_within(timeout, &engine, request)
         }
         "status" => {
             let Names {

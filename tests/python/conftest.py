@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fake_core import core  # noqa: F401 - a fixture: a stand-in for the Rust core, where a test asks for it
-from support import AuthorizationServer, UserAgent, leaks
+from support import AuthorizationServer, Program, UserAgent, leaks
 
 CLEARED = ("EVERGRANT_", "XDG_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_", "BROWSER")
 
@@ -39,6 +39,20 @@ def server(authorization_server: AuthorizationServer) -> AuthorizationServer:
 def user_agent() -> UserAgent:
     """The browser of a person who has not signed in yet."""
     return UserAgent()
+
+
+@pytest.fixture
+def program(home: Path) -> Iterator[Callable[..., Program]]:
+    """Starts a program in a process of its own; none outlives its test."""
+    started: list[Program] = []
+
+    def start(code: str, *arguments: str, **environment: str) -> Program:
+        started.append(Program(home.parent, code, *arguments, environment=environment))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

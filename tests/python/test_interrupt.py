@@ -1,0 +1,299 @@
+"""Ctrl-C, `timeout=`, a cancelled task and a closed loop end the waiting; the request goes on and is stored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from evergrant import Workspace
+from support import AuthorizationServer, Program, UserAgent, acme
+
+AT_ONCE = 1.0  # seconds; 0.1 ms on an idle machine
+SLOW = 2500  # milliseconds that the server takes
+
+Start = Callable[..., Program]
+
+INTERRUPTED = """
+    import time
+    import evergrant
+    print("ready")
+    try:
+        evergrant.get_token("acme")
+    except KeyboardInterrupt:
+        print("interrupted")
+        print(evergrant.drain())
+"""
+
+TIMED_OUT = """
+    import time
+    import evergrant
+    start = time.monotonic()
+    try:
+        evergrant.get_token("acme", timeout=0.2)
+    except evergrant.ProviderUnavailable as error:
+        print(error.code, time.monotonic() - start < 1.5)
+    print(evergrant.get_token("acme").expires_in > 3000)
+"""
+
+AWAITED_TIMEOUT = """
+    import asyncio, time
+    from evergrant import ProviderUnavailable, aio
+
+    async def main():
+        start = time.monotonic()
+        try:
+            await aio.get_token("acme", timeout=0.2)
+        except ProviderUnavailable as error:
+            print(error.code, time.monotonic() - start < 1.5)
+        print((await aio.get_token("acme")).expires_in > 3000)
+
+    asyncio.run(main())
+"""
+
+CANCELLED = """
+    import asyncio
+    from evergrant import aio
+
+    async def main():
+        task = asyncio.ensure_future(aio.get_token("acme"))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            print("cancelled")
+
+    asyncio.run(main())
+"""
+
+CANCELLED_IN_TRIO = """
+    import trio
+    from evergrant import aio
+
+    async def main():
+        with trio.move_on_after(0.1) as scope:
+            await aio.get_token("acme")
+        if scope.cancelled_caught:
+            print("cancelled")
+
+    trio.run(main)
+"""
+
+CLOSED = """
+    import asyncio
+    from evergrant import aio
+
+    async def main():
+        asyncio.ensure_future(aio.get_token("acme"))
+        await asyncio.sleep(0.1)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    print("closed")
+"""
+
+LOOP_INTERRUPTED = """
+    import asyncio
+    from evergrant import aio
+
+    print("ready")
+    try:
+        asyncio.run(aio.get_token("acme"))
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
+
+@pytest.fixture(autouse=True)
+def expired(home: object, server: AuthorizationServer, user_agent: UserAgent) -> None:
+    """`acme` is connected, its token has ended, and the server is slow."""
+    acme.connect(server, user_agent, age=acme.EXPIRED)
+    server.fault("slow", milliseconds=SLOW)
+
+
+def assert_stored(server: AuthorizationServer) -> None:
+    """What the server sent is in the store: nobody has to ask again."""
+    with Workspace() as workspace:
+        assert server.whoami(workspace.get_token("acme"))["subject"] == "ada"
+    assert (server.refreshes, server.reused) == (1, 0)
+
+
+def sent(server: AuthorizationServer) -> None:
+    """Waits until the request is at the server."""
+    while not server.refreshes:
+        pass
+
+
+@pytest.mark.parametrize("code", [INTERRUPTED, LOOP_INTERRUPTED], ids=["get_token", "asyncio.run"])
+def test_ctrl_c_is_answered_at_once_and_the_request_goes_on(
+    server: AuthorizationServer, program: Start, code: str
+) -> None:
+    waiting = program(code)
+    assert waiting.line() == "ready"
+    sent(server)
+
+    waiting.interrupt()
+    start = time.monotonic()
+
+    assert waiting.line() == "interrupted"
+    assert time.monotonic() - start < AT_ONCE
+    waiting.end()
+    assert_stored(server)
+
+
+def test_ctrl_c_that_nobody_catches_ends_the_program_after_the_request(
+    server: AuthorizationServer, program: Start
+) -> None:
+    waiting = program('import evergrant\nevergrant.get_token("acme")')
+    sent(server)
+
+    waiting.interrupt()
+
+    waiting.end(code=-2, complains="KeyboardInterrupt")
+    assert_stored(server)
+
+
+def test_ctrl_c_in_another_thread_than_the_waiting_one_reaches_the_main_thread(
+    server: AuthorizationServer, program: Start
+) -> None:
+    waiting = program(
+        """
+        import threading
+        import evergrant
+        done = threading.Event()
+
+        def work():
+            evergrant.get_token("acme")
+            done.set()
+
+        threading.Thread(target=work).start()
+        print("ready")
+        try:
+            done.wait()
+        except KeyboardInterrupt:
+            print("interrupted")
+        print(done.wait())
+        """
+    )
+    assert waiting.line() == "ready"
+    sent(server)
+
+    waiting.interrupt()
+
+    assert waiting.line() == "interrupted"
+    assert waiting.end() == "True\n"
+    assert_stored(server)
+
+
+@pytest.mark.parametrize("code", [TIMED_OUT, AWAITED_TIMEOUT], ids=["sync", "asyncio"])
+def test_a_timeout_ends_the_waiting_only(server: AuthorizationServer, program: Start, code: str) -> None:
+    assert program(code).end() == "timeout True\nTrue\n"
+    assert_stored(server)
+
+
+@pytest.mark.parametrize("code", [CANCELLED, CANCELLED_IN_TRIO], ids=["asyncio", "trio"])
+def test_a_cancelled_task_ends_the_waiting_only(server: AuthorizationServer, program: Start, code: str) -> None:
+    assert program(code).end() == "cancelled\n"
+    assert_stored(server)
+
+
+def test_a_closed_loop_ends_the_waiting_only(server: AuthorizationServer, program: Start) -> None:
+    assert program(CLOSED).end() == "closed\n"
+    assert_stored(server)
+
+
+def test_a_second_ctrl_c_ends_the_wait_at_exit(server: AuthorizationServer, program: Start) -> None:
+    server.reset()
+    server.fault("slow", milliseconds=20_000)
+    waiting = program(
+        """
+        import evergrant
+        print("ready")
+        try:
+            evergrant.get_token("acme")
+        except KeyboardInterrupt:
+            print("interrupted")
+        """
+    )
+    assert waiting.line() == "ready"
+    sent(server)
+    waiting.interrupt()
+    assert waiting.line() == "interrupted"
+
+    start = time.monotonic()
+    while waiting.process.poll() is None:
+        assert time.monotonic() - start < 10
+        waiting.interrupt()
+        time.sleep(0.1)
+
+
+# Signing in
+
+SIGN_IN = """
+    import threading
+    from contextlib import suppress
+    import evergrant
+    from support import UserAgent
+
+    def deliver(callback):
+        with suppress(OSError):
+            UserAgent().deliver(callback)
+
+    def browser(url):
+        callback = UserAgent("grace").consent(url)
+        threading.Thread(target=deliver, args=(callback,), daemon=True).start()
+        print("ready")
+
+    try:
+        evergrant.connect("acme", again=True, open_browser=browser)
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
+
+def test_ctrl_c_in_connect_closes_the_port_at_once(server: AuthorizationServer, program: Start) -> None:
+    waiting = program(
+        """
+        import evergrant
+        try:
+            evergrant.connect("acme", again=True, open_browser=lambda url: print(url))
+        except KeyboardInterrupt:
+            print("interrupted")
+        input()
+        """
+    )
+    callback = UserAgent().consent(waiting.line())
+
+    waiting.interrupt()
+    start = time.monotonic()
+
+    assert waiting.line() == "interrupted"
+    assert time.monotonic() - start < AT_ONCE
+    with pytest.raises(OSError, match="refused"):
+        UserAgent().deliver(callback)
+    waiting.tell()
+    waiting.end()
+    assert server.count("authorization_code") == 0
+
+
+def test_ctrl_c_during_the_exchange_of_the_code_stores_what_comes(server: AuthorizationServer, program: Start) -> None:
+    waiting = program(SIGN_IN)
+    assert waiting.line() == "ready"
+    while not server.count("authorization_code"):
+        pass
+
+    waiting.interrupt()
+    start = time.monotonic()
+
+    assert waiting.line() == "interrupted"
+    assert time.monotonic() - start < AT_ONCE
+    waiting.end()
+    with Workspace() as workspace:
+        assert server.whoami(workspace.get_token("acme"))["subject"] == "grace"
+    assert server.count() == 1
