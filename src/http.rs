@@ -56,13 +56,12 @@ pub struct Options {
 }
 
 /// One request.
-#[derive(Debug)]
 pub struct Request {
     /// The method.
     pub method: Method,
     /// The whole URL, judged by the caller.
     pub url: Url,
-    /// Headers; their values count as secrets.
+    /// Headers; of those with the same name the last counts. Their values count as secrets.
     pub headers: Vec<(String, Secret)>,
     /// Content type and body.
     pub body: Option<(&'static str, SecretBytes)>,
@@ -72,8 +71,19 @@ pub struct Request {
     pub host_rule: HostRule,
 }
 
+impl fmt::Debug for Request {
+    /// Without path and query, which may hold a token, and without the rest.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Request")
+            .field("method", &self.method)
+            .field("host", &self.url.host_str())
+            .finish_non_exhaustive()
+    }
+}
+
 /// What a server answered.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reply {
     /// The status code.
     pub status: u16,
@@ -83,6 +93,17 @@ pub struct Reply {
     pub body: SecretBytes,
     /// The body is not whole: it is longer than the limit, or broke off.
     pub truncated: bool,
+}
+
+impl fmt::Debug for Reply {
+    /// Without headers and body.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Reply")
+            .field("status", &self.status)
+            .field("truncated", &self.truncated)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why there is no reply. The reasons hold neither URL nor header nor body.

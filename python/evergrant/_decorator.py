@@ -153,7 +153,7 @@ def _wrap(function: Any, source: TokenSource, *, into: str, redact: bool) -> Any
         return type(function)(_wrap(function.__func__, source, into=into, redact=redact))
     _refuse_what_is_no_function(function, source, into)
     below: Injection | None = getattr(function, "__evergrant__", None)
-    real = _signature.signature_of(function) if below is None else below.signature
+    real = _signature.signature_of(function)
     _refuse_signature(function, real, into)
     sources = {**(below.sources if below else {}), into: source}
 

@@ -8,13 +8,20 @@ import sys
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping
 from inspect import Parameter, Signature
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any
 
 from evergrant._docstring import without_parameter
 
 
 def signature_of(function: Callable[..., Any]) -> Signature:
+    """What a function takes; for one that is decorated already, its injected parameters included."""
+    below = getattr(function, "__evergrant__", None)
+    if below is not None:
+        # A bound method shows its function's attributes; its first argument is taken.
+        taken = 1 if isinstance(function, MethodType) else 0
+        real: Signature = below.signature
+        return real.replace(parameters=list(real.parameters.values())[taken:])
     try:
         if sys.version_info >= (3, 14):
             import annotationlib
@@ -47,11 +54,13 @@ def wrapper_parameters(signature: Signature, hidden: Collection[str], default: o
 
 
 def defaults(parameters: Iterable[Parameter]) -> tuple[Any, ...]:
+    """Their `__defaults__`."""
     positional = {Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD}
     return tuple(p.default for p in parameters if p.kind in positional and p.default is not Parameter.empty)
 
 
 def keyword_defaults(parameters: Iterable[Parameter]) -> dict[str, Any]:
+    """Their `__kwdefaults__`."""
     return {
         p.name: p.default for p in parameters if p.kind is Parameter.KEYWORD_ONLY and p.default is not Parameter.empty
     }

@@ -170,7 +170,7 @@ class Record:
 
     def to_dict(self) -> "dict[str, Any]":
         """The fields by name, ready for `json.dumps`: times as ISO 8601 in UTC, tuples as lists."""
-        return {name: _plain(getattr(self, name)) for name in self.__slots__}
+        return {name.lstrip("_"): _plain(getattr(self, name)) for name in self.__slots__}
 
     def __eq__(self, other: "object") -> "bool":
         if type(other) is not type(self):
@@ -398,6 +398,8 @@ class Problem(Record):
 class Provider(Record):
     """A service with OAuth endpoints, as its provider file describes it.
 
+    What depends on the grant type is a method; without one it answers for the first that the provider offers.
+
     Attributes:
         id: Its id: `google_drive`.
         aliases: Other ids it answers to.
@@ -406,7 +408,6 @@ class Provider(Record):
         summary: One sentence about it.
         links: Pages of the vendor, by name: `api`, `setup`, `troubleshooting`.
         grant_types: The grant types it offers.
-        parameters: What the user fills in, by name.
         api_hosts: Hosts that may get its tokens.
     """
 
@@ -419,9 +420,11 @@ class Provider(Record):
         "summary",
         "links",
         "grant_types",
-        "parameters",
         "api_hosts",
-        "_grants",
+        "_parameters",
+        "_base_scopes",
+        "_suggested_scopes",
+        "_setup",
     )
 
     id: "str"
@@ -431,48 +434,50 @@ class Provider(Record):
     summary: "str | None"
     links: "Mapping[str, str]"
     grant_types: "tuple[str, ...]"
-    parameters: "Mapping[str, Mapping[str, Any]]"
     api_hosts: "tuple[str, ...]"
-    _grants: "Mapping[str, Mapping[str, Any]]"
+    _parameters: "Mapping[str, Mapping[str, Mapping[str, Any]]]"
+    _base_scopes: "Mapping[str, list[str]]"
+    _suggested_scopes: "Mapping[str, Mapping[str, str]]"
+    _setup: "Mapping[str, Mapping[str, Any]]"
 
     @classmethod
     def _read(cls, name: "str", value: "Any") -> "Any":
         if name in {"aliases", "grant_types", "api_hosts"}:
             return tuple(value or ())
-        if name in {"links", "parameters", "_grants"}:
-            return _ReadOnly(dict(value or {}))
+        if name == "links" or name.startswith("_"):
+            return _ReadOnly({key: item for key, item in (value or {}).items() if item is not None})
         return value
 
+    @property
+    def parameters(self) -> "Mapping[str, Mapping[str, Any]]":
+        """What the user fills in, by name, of all its grant types: label, description, pattern and so on."""
+        return _ReadOnly({name: field for fields in self._parameters.values() for name, field in fields.items()})
+
     def base_scopes(self, grant_type: "str | None" = None) -> "tuple[str, ...]":
-        """Scopes that are always asked for; of the first grant type unless one is named."""
-        return tuple(self._grant(grant_type).get("base_scopes") or ())
+        """Scopes that are always asked for."""
+        return tuple(self._of(self._base_scopes, grant_type) or ())
 
     def suggested_scopes(self, grant_type: "str | None" = None) -> "Mapping[str, str]":
-        """Scopes worth knowing, with their meaning; of the first grant type unless one is named."""
-        return _ReadOnly(dict(self._grant(grant_type).get("suggested_scopes") or {}))
+        """Scopes worth knowing, with their meaning."""
+        return _ReadOnly(dict(self._of(self._suggested_scopes, grant_type) or {}))
 
     def setup(self, grant_type: "str | None" = None) -> "tuple[str, ...]":
-        """The steps that register a client with the vendor; of the first grant type unless one is named."""
-        return tuple(self._grant(grant_type).get("setup") or ())
-
-    def to_dict(self) -> "dict[str, Any]":
-        """The fields by name, and `grants`: base scopes, suggested scopes and setup steps of each grant type."""
-        fields = super().to_dict()
-        fields["grants"] = fields.pop("_grants")
-        return fields
+        """The steps that register a client with the vendor."""
+        found = self._of(self._setup, grant_type) or {}
+        return tuple(found.get("steps") or ())
 
     def __repr__(self) -> "str":
         return f"<Provider {self.id}: {self.name} ({', '.join(self.grant_types)})>"
 
-    def _grant(self, grant_type: "str | None") -> "Mapping[str, Any]":
-        chosen = grant_type or next(iter(self.grant_types), None)
+    def _of(self, by_grant_type: "Mapping[str, Any]", grant_type: "str | None") -> "Any":
+        chosen = grant_type or next(iter(self.grant_types), "")
         if chosen not in self.grant_types:
             from evergrant.exceptions import InvalidParameter
 
             offered = " and ".join(self.grant_types) or "no grant type"
             reason = f"{self.name} offers {offered}, not {chosen!r}"
             raise InvalidParameter(reason, code="grant_type_not_offered", provider=self.id)
-        return self._grants.get(str(chosen)) or {}
+        return by_grant_type.get(chosen)
 
 
 def _resolve(workspace: "str", provider: "str", grant_type: "str", connection: "str", resource: "str") -> "AccessToken":

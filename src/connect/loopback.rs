@@ -18,10 +18,11 @@ use crate::connect::pending::{self, Begun};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Status;
+use crate::system::Gated;
 
 /// How long the port stays open for the page that says how it went.
 pub(crate) const LAST_PAGE: Duration = Duration::from_secs(1);
-const DONE: &str = "/done";
+const DONE: &str = "/evergrant/done";
 
 /// A bound loopback port.
 #[derive(Debug)]
@@ -152,7 +153,8 @@ async fn callback(State(page): State<Arc<Page>>, headers: HeaderMap, request: Re
     let mut outcome = page.outcome.lock().await;
     if outcome.is_none() {
         let url = format!("{}?{}", page.redirect_uri, uri.query().unwrap_or_default());
-        let status = pending::complete(&page.engine, &url, None).await;
+        // The server polls its connections outside the fork gate.
+        let status = Gated::new(pending::complete(&page.engine, &url, None)).await;
         *outcome = Some(status.clone());
         page.landed.send_replace(Some(status));
     }

@@ -9,6 +9,7 @@ use url::Url;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::record::Pending;
+use crate::engine::runtime::Unfinished;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Account, ConnectionKey, Status};
 use crate::oauth::authorize::{self, Callback};
@@ -182,10 +183,10 @@ async fn complete_row(
         )
         .hint(again));
     }
-    callback.check_issuer(
-        spec.endpoints.issuer.as_deref(),
-        integration.configuration.issuer_promised,
-    )?;
+    let issuer = spec.endpoints.issuer.as_deref();
+    callback
+        .check_issuer(issuer, integration.configuration.issuer_promised)
+        .map_err(|error| error.hint(&again))?;
     if let Some((error, description)) = callback.error(&spec.callback) {
         engine.store().delete_pending(&row.state_hash).await?;
         return Err(denied(&spec, &error, description).hint(again));
@@ -199,6 +200,8 @@ async fn complete_row(
     if !engine.store().claim_pending(&row.state_hash).await? {
         return Err(failed("callback_used", "This callback was used already").hint(again));
     }
+    // From here on the code may be spent: the end of the process waits for what it brings.
+    let _unfinished = Unfinished::begin();
     let client = integration.client(&spec);
     let exchange = CodeExchange {
         code: &code,

@@ -10,6 +10,9 @@ use crate::clock::Clock;
 use crate::engine::freshness::StoredToken;
 use crate::model::{ConnectionKey, IntegrationKey};
 
+/// A connection and the resource of its token.
+type Name = (ConnectionKey, Arc<str>);
+
 /// How long a cached token is trusted before the store's change counter is looked at again.
 const RECHECK: Duration = Duration::from_secs(1);
 
@@ -58,8 +61,7 @@ impl Slot {
             && self.clock.wall().millis() < self.wall_until
     }
 
-    fn extend(&self) {
-        let until = self.clock.monotonic().after(RECHECK).millis();
+    fn extend(&self, until: i64) {
         // Not from 0: a slot that was made void in between stays void.
         let _ = self
             .checked_until
@@ -77,7 +79,7 @@ impl Slot {
 #[derive(Debug)]
 pub struct Cache {
     clock: Clock,
-    slots: RwLock<HashMap<(ConnectionKey, Arc<str>), Arc<Slot>>>,
+    slots: RwLock<HashMap<Name, Arc<Slot>>>,
     /// The store's change counter when it was last looked at.
     seen: AtomicU64,
     /// The monotonic instant of that look.
@@ -118,9 +120,10 @@ impl Cache {
             .map_or(0, |slot| slot.generation)
     }
 
-    /// Trusts `slot` for another second.
+    /// Trusts `slot` until the next look at the store's change counter is due.
     pub fn extend(&self, slot: &Slot) {
-        slot.extend();
+        let looked_at = self.looked_at.load(Ordering::Relaxed);
+        slot.extend(looked_at.saturating_add(RECHECK.as_millis() as i64));
     }
 
     /// Caches a token that was read in `era`; the slot it makes is void at once when the era is over.
@@ -139,8 +142,9 @@ impl Cache {
         };
         let resource: Arc<str> = stored.token.resource.as_str().into();
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
-        let current = self.era() == era;
         let old = slots.get(&(key.clone(), Arc::clone(&resource)));
+        // Somebody slower read the store before: what is newer stays.
+        let current = self.era() == era && old.is_none_or(|old| old.generation <= generation);
         if let Some(old) = old
             && current
             && old.generation == generation

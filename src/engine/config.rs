@@ -100,7 +100,9 @@ impl Integration {
     /// The client that requests are made as.
     pub fn client<'a>(&'a self, spec: &Spec) -> oauth::Client<'a> {
         let secret = self.configuration.client_secret.as_ref();
+        let by_choice = self.configuration.overrides.client_authentication;
         let authentication = match secret {
+            Some(_) if by_choice == Some(ClientAuthentication::None) => ClientAuthentication::None,
             Some(_) => spec
                 .client
                 .authentication

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::engine::freshness::{Freshness, Need, judge};
 use crate::engine::refresh::{self, Order};
-use crate::engine::{Engine, TokenRequest};
+use crate::engine::{Engine, TokenRequest, open};
 use crate::error::{Error, Result};
 use crate::model::{ConnectionKey, GrantType, Report};
 use crate::store::StoredState;
@@ -18,6 +18,7 @@ impl Engine {
         grant_type: Option<GrantType>,
         connection: &str,
     ) -> Result<Report> {
+        open::check_name(connection, "connection")?;
         let integration = self.integration(provider, grant_type).await?;
         let key = ConnectionKey {
             integration: integration.key,

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use crate::engine::Engine;
 use crate::engine::config::{Configure, Settings};
@@ -60,12 +61,37 @@ struct ConnectionEntry {
 }
 
 /// Where a secret is: never the secret itself.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Debug)]
 enum Reference {
     Env(String),
     File(PathBuf),
     Command(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for Reference {
+    /// By hand: the derived error quotes what it found, which may be a secret that was written down after all.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Known {
+            Env(String),
+            File(PathBuf),
+            Command(Vec<String>),
+        }
+        serde_json::Value::deserialize(deserializer)
+            .ok()
+            .and_then(|value| serde_json::from_value(value).ok())
+            .map(|known| match known {
+                Known::Env(name) => Self::Env(name),
+                Known::File(path) => Self::File(path),
+                Known::Command(words) => Self::Command(words),
+            })
+            .ok_or_else(|| {
+                D::Error::custom(
+                    "a secret is {env: NAME}, {file: PATH} or {command: [WORD, ...]}, never the text itself",
+                )
+            })
+    }
 }
 
 impl Engine {

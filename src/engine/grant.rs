@@ -152,6 +152,8 @@ impl Engine {
                 && let Ok(Some(old)) = self.open_grant(key, &loaded).await
                 && old.refusal.is_none()
                 && old.client_id == grant.client_id
+                && old.token_endpoint == grant.token_endpoint
+                && old.issuer == grant.issuer
                 && old.account.id.is_some()
                 && old.account.id == grant.account.id
             {

@@ -184,6 +184,29 @@ impl Engine {
         match tokio::time::timeout(REVOCATION_DEADLINE, asked).await {
             Ok(Ok(Some(revoked))) => report.step("revocation", true, revoked.what),
             Ok(Ok(None)) => report.step("revocation", true, "there was no token to revoke"),
+            // Nothing was left undone; what lives on is said.
+            Ok(Err(error))
+                if matches!(error.code(), "revocation_unsupported" | "endpoint_missing") =>
+            {
+                let until = loaded
+                    .connection
+                    .as_ref()
+                    .and_then(|row| row.expires_at)
+                    .map(|ends_at| ends_at.since(self.clock.wall()).as_secs());
+                let lives_on = match until {
+                    Some(seconds) => format!("the access token lives on for {seconds} s"),
+                    None => "the access token lives on".to_owned(),
+                };
+                let grant = match grant.is_some_and(|grant| grant.refresh_token.is_some()) {
+                    true => ", the refresh token until it is ended at the provider",
+                    false => "",
+                };
+                report.step(
+                    "revocation",
+                    true,
+                    format!("{}; {lives_on}{grant}", error.reason()),
+                );
+            }
             Ok(Err(error)) => report.step("revocation", false, error.reason().to_owned()),
             Err(_) => report.step(
                 "revocation",

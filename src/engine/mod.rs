@@ -98,6 +98,7 @@ impl Engine {
             self.cache.extend(&slot);
             return Ok(slot);
         }
+        open::check_name(&request.connection, "connection")?;
         let meant = self.meant(&request.provider, request.grant_type).await?;
         let key = ConnectionKey {
             integration: meant.key.clone(),
@@ -137,10 +138,13 @@ impl Engine {
         let service = key.integration.grant_type == GrantType::ClientCredentials;
         let revision = service.then_some(row.revision);
         let mut flown: Option<Arc<StoredToken>> = None;
+        let mut landed_before = false;
         loop {
             let era = self.look_for_changes().await?;
+            // Before the store is read: another caller may cache what is newer meanwhile.
+            let newest = self.cache.newest(key, &resource);
             let loaded = self.store.load(key, &resource).await?;
-            if self.cache.newest(key, &resource) > loaded.generation() {
+            if newest > loaded.generation() {
                 return Err(self.restored_backup(key));
             }
             self.check_state(key, &loaded, service).await?;
@@ -188,10 +192,15 @@ impl Engine {
                 .flights
                 .board(key, &resource, || refresh::refresh(Arc::clone(self), order));
             let same_resource = seat.same_resource;
+            // A flight that began before the token was refused may land with it; one of ours, or the next, means that
+            // the provider gives no other.
+            let lands_anew = seat.leads || std::mem::replace(&mut landed_before, same_resource);
             match seat.landed().await {
                 _ if !same_resource => {}
-                Ok(landed) if Some(&landed.token.value) != request.replacing.as_ref() => {
-                    flown = Some(landed)
+                Ok(landed)
+                    if lands_anew || Some(&landed.token.value) != request.replacing.as_ref() =>
+                {
+                    flown = Some(landed);
                 }
                 Ok(_) => {}
                 Err(error) => {

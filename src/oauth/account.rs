@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use regex::Regex;
 use serde_json::Value;
 use url::Url;
 
 use super::client::Client;
 use super::content::Content;
-use super::paths;
-use super::refusal;
 use super::request::{Draft, LOOKUP_DEADLINE, Mask, Parameters, Values};
+use super::{paths, refusal, signal};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::{self, Method, Reply};
@@ -114,52 +112,6 @@ pub async fn probe(
     Ok(Probe::Accepted(account))
 }
 
-/// What a reply of the API means for the token, by the provider file; by default any 401 means that it is used up, but
-/// for a missing scope (RFC 6750 section 3.1).
-pub fn signal(spec: &Spec, reply: &Reply) -> Option<Meaning> {
-    let content = Content::of(reply);
-    if spec.expiry_signals.is_empty() {
-        let challenge = reply.headers.get(::http::header::WWW_AUTHENTICATE);
-        let scope = challenge
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.contains("insufficient_scope"));
-        let means = if scope {
-            Meaning::Scope
-        } else {
-            Meaning::Expired
-        };
-        return (reply.status == 401).then_some(means);
-    }
-    let found =
-        |pattern: &str, text: &str| Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text));
-    spec.expiry_signals
-        .iter()
-        .find(|signal| {
-            let status = signal.status.is_none_or(|status| status == reply.status);
-            let path = signal.path.as_deref().is_none_or(|path| {
-                let value = content.value().and_then(|whole| paths::find(whole, path));
-                match (&signal.equals, value.as_deref()) {
-                    (Some(Value::Array(several)), Some(value)) => several.contains(value),
-                    (Some(one), Some(value)) => one == value,
-                    (None, Some(_)) => true,
-                    (_, None) => false,
-                }
-            });
-            let header = signal.header.as_deref().is_none_or(|pattern| {
-                let lines = reply
-                    .headers
-                    .iter()
-                    .filter_map(|(name, value)| Some(format!("{name}: {}", value.to_str().ok()?)));
-                lines.into_iter().any(|line| found(pattern, &line))
-            });
-            let body = signal.body.as_deref().is_none_or(|pattern| {
-                found(pattern, &String::from_utf8_lossy(reply.body.expose()))
-            });
-            status && path && header && body
-        })
-        .map(|signal| signal.means)
-}
-
 /// The account in `root`, by the paths of a provider file.
 pub(super) fn read(root: &Value, fields: &BTreeMap<String, Paths>) -> Account {
     let field = |name: &str| text(root, fields.get(name)?);
@@ -246,7 +198,7 @@ impl Asking<'_> {
         let spec = self.spec;
         let content = Content::of(reply);
         let whole = content.value().unwrap_or(&Value::Null);
-        if let Some(means) = signal(spec, reply) {
+        if let Some(means) = signal::read(spec, reply) {
             return Ok(Answer::Refused {
                 means,
                 reason: said(reply, mask),

@@ -81,10 +81,9 @@ pub fn begin(
         resource.unwrap_or_default(),
     );
     let (standard, state) = standard_url(spec, endpoint, client_id, redirect_uri, challenge)?;
-    for (name, value) in standard
-        .query_pairs()
-        .skip(Url::parse(endpoint).map_or(0, |url| url.query_pairs().count()))
-    {
+    // What the endpoint has in its own query stays there.
+    let own = parse(endpoint)?.query_pairs().count();
+    for (name, value) in standard.query_pairs().skip(own) {
         parameters.set(&name, value.into_owned());
     }
     if spec.pkce_hex
@@ -203,7 +202,10 @@ impl Callback {
         match (self.issuer(), expected) {
             (Some(issuer), Some(expected)) if issuer != expected => Err(failed(
                 "issuer_mismatch",
-                "the callback comes from another issuer than the one asked (RFC 9207)",
+                &format!(
+                    "the callback comes from {}, and {expected} was asked (RFC 9207)",
+                    super::clean(issuer, &[])
+                ),
             )),
             (None, Some(_)) if promised => Err(failed(
                 "issuer_missing",

@@ -174,3 +174,40 @@ fn wipe(value: &mut Value) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is salvaged of the first `length` bytes.
+    fn salvaged(body: &str, length: usize) -> Option<String> {
+        let body = SecretBytes::from(body.as_bytes()[..length].to_vec());
+        let token = salvage(&body, &ReplyRules::default());
+        token.map(|token| token.expose().to_owned())
+    }
+
+    #[test]
+    fn wherever_a_reply_is_cut_off_a_refresh_token_is_found_once_it_is_whole_and_none_is_made_up() {
+        for (body, end) in [
+            (
+                r#"{"note": "a \"quoted\" \\", "refresh_token": "r\u00e92\"x", "more": {"a": [1, "b"]}}"#,
+                "x\"",
+            ),
+            ("access_token=a1&refresh_token=r%C3%A92%22x&more=b", "x&"),
+        ] {
+            let whole = body
+                .find(end)
+                .expect("the end of the token stands in the body")
+                + end.len();
+            for length in 0..=body.len() {
+                let expected = (length >= whole).then_some("r\u{e9}2\"x");
+                assert_eq!(
+                    salvaged(body, length).as_deref(),
+                    expected,
+                    "{}",
+                    &body[..length]
+                );
+            }
+        }
+    }
+}

@@ -17,6 +17,7 @@ mod request;
 pub mod response;
 pub mod revoke;
 mod scope;
+pub mod signal;
 pub mod token;
 mod untrusted;
 

@@ -37,8 +37,14 @@ pub(super) fn read(reply: &Reply, content: &Content, question: &Question<'_>) ->
     // Other server errors, and a reply that broke off, leave it open what was done before.
     let cut = reply.truncated && matches!(content, Content::Other | Content::Empty);
     if !busy && (status >= 500 || cut) {
-        let html = matches!(content, Content::Html);
-        return Outcome::Unknown { reason, html };
+        return Outcome::Unknown {
+            reason: if cut {
+                format!("{reason}, and the reply broke off")
+            } else {
+                reason
+            },
+            html: matches!(content, Content::Html),
+        };
     }
     let condemns = match (meaning, code.as_deref()) {
         _ if busy => Condemns::Nothing,

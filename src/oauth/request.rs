@@ -174,7 +174,6 @@ impl<'a> Values<'a> {
 }
 
 /// A request in the making.
-#[derive(Debug)]
 pub(super) struct Draft<'a> {
     pub(super) spec: &'a Spec,
     pub(super) client: Client<'a>,
@@ -216,10 +215,8 @@ impl Draft<'_> {
         )?;
         parameters.deviate(rules, &self.values)?;
         for (name, template) in &rules.headers {
-            if let Some(value) = self.values.fill(template)? {
-                headers.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
-                headers.push((name.clone(), value));
-            }
+            let value = self.values.fill(template)?;
+            headers.extend(value.map(|value| (name.clone(), value)));
         }
         let mask = Mask::of(&headers, &parameters, &self.values);
 

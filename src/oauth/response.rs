@@ -76,7 +76,7 @@ pub enum Outcome {
 pub struct Issued {
     /// The access token. Its revision is zero: who configured the integration sets it.
     pub token: Token,
-    /// The refresh token, if the reply holds a sound one.
+    /// The new refresh token, if the reply holds a sound one other than the one that was sent.
     pub refresh_token: Option<RefreshToken>,
     /// When the refresh token ends (UTC), where the provider says.
     pub refresh_expires_at: Option<Timestamp>,
@@ -104,6 +104,8 @@ pub(super) struct Question<'a> {
     pub(super) spec: &'a Spec,
     pub(super) client_id: &'a str,
     pub(super) asked: Asked,
+    /// The refresh token that was sent: coming back, it is not a new one.
+    pub(super) sent: Option<&'a RefreshToken>,
     /// The scopes that the token has if the reply doesn't say.
     pub(super) scopes: &'a [String],
     /// The resource's name, empty for the default one.
@@ -115,6 +117,12 @@ pub(super) struct Question<'a> {
     pub(super) asked_at: Timestamp,
     pub(super) received_at: Timestamp,
     pub(super) mask: &'a Mask,
+}
+
+impl Question<'_> {
+    fn changed(&self, refresh_token: Option<RefreshToken>) -> Option<RefreshToken> {
+        refresh_token.filter(|token| self.sent != Some(token))
+    }
 }
 
 impl Outcome {
@@ -163,22 +171,24 @@ pub(super) fn read(reply: &Reply, question: &Question<'_>) -> Outcome {
             reason: "the answer is a web page, not a token".to_owned(),
             html: true,
         },
-        Content::Empty | Content::Other => match salvage(&reply.body, &spec.reply) {
-            Some(refresh_token) => Outcome::Unusable {
-                refresh_token: Some(refresh_token),
-                refresh_expires_at: None,
-                kept: BTreeMap::new(),
-                rule: if reply.truncated {
-                    "the reply is not whole".to_owned()
-                } else {
-                    "the reply is not well-formed".to_owned()
+        Content::Empty | Content::Other => {
+            match question.changed(salvage(&reply.body, &spec.reply)) {
+                Some(refresh_token) => Outcome::Unusable {
+                    refresh_token: Some(refresh_token),
+                    refresh_expires_at: None,
+                    kept: BTreeMap::new(),
+                    rule: if reply.truncated {
+                        "the reply is not whole".to_owned()
+                    } else {
+                        "the reply is not well-formed".to_owned()
+                    },
                 },
-            },
-            None => Outcome::Unknown {
-                reason: format!("the reply (HTTP {}) can't be read", reply.status),
-                html: false,
-            },
-        },
+                None => Outcome::Unknown {
+                    reason: format!("the reply (HTTP {}) can't be read", reply.status),
+                    html: false,
+                },
+            }
+        }
     }
 }
 
@@ -191,8 +201,8 @@ fn read_value(reply: &Reply, whole: &Value, content: &Content, question: &Questi
         Some(found) => found.as_deref().unwrap_or(&nothing),
     };
     let access_token = field(root, question.spec, "access_token");
-    let refresh_token =
-        field(root, question.spec, "refresh_token").and_then(|value| sound_refresh_token(&value));
+    let refresh_token = field(root, question.spec, "refresh_token")
+        .and_then(|value| question.changed(sound_refresh_token(&value)));
     let error = refusal::error_code(whole, rules);
     if access_token.is_none() && refresh_token.is_none() {
         if error.is_some() || refusal::is_failure(whole, rules) {

@@ -47,7 +47,8 @@ pub struct Refresh<'a> {
     pub subject: Option<&'a str>,
 }
 
-/// Exchanges a code for tokens.
+/// Exchanges a code for tokens (RFC 6749 section 4.1.3). The outcome's instants are read from `clock` when the reply has
+/// arrived; a lifetime counts from the moment the request left.
 pub async fn exchange_code(
     http: &http::Client,
     spec: &Spec,
@@ -83,6 +84,7 @@ pub async fn exchange_code(
         resource: exchange.resource,
         nonce: exchange.nonce,
         subject: None,
+        sent: None,
     };
     ask.send(http, clock).await
 }
@@ -139,6 +141,7 @@ pub async fn refresh(
         resource: refresh.resource,
         nonce: None,
         subject: refresh.subject,
+        sent: refresh.refresh_token,
     };
     ask.send(http, clock).await
 }
@@ -168,6 +171,7 @@ pub async fn client_credentials(
         resource,
         nonce: None,
         subject: None,
+        sent: None,
     };
     ask.send(http, clock).await
 }
@@ -205,6 +209,7 @@ struct Ask<'a> {
     resource: &'a str,
     nonce: Option<&'a Secret>,
     subject: Option<&'a str>,
+    sent: Option<&'a RefreshToken>,
 }
 
 impl Ask<'_> {
@@ -239,6 +244,7 @@ impl Ask<'_> {
             resource: self.resource,
             nonce: self.nonce,
             subject: self.subject,
+            sent: self.sent,
             asked_at: received_at.before(clock.monotonic().since(sent)),
             received_at,
             mask: &mask,

@@ -1,6 +1,7 @@
 //! A verb under way: waited for by a thread, or attached to the port of an event loop.
 
 use std::future::Future;
+use std::io;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +15,7 @@ use crate::engine::runtime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::python::bridge::{Port, Queue};
 use crate::python::verbs::Answer;
-use crate::python::{errors, exit, log};
+use crate::python::{convert, errors, exit, log};
 use crate::system::{self, Signal};
 
 /// A signal can land on another thread than the one that waits: look for it at least so often.
@@ -89,20 +90,22 @@ impl Call {
             );
             return Err(errors::to_exception(py, &error));
         }
-        let shared = py.detach(|| {
+        let (shared, goes_on) = py.detach(|| {
             let mut work = system::Gated::new(work);
             if poll_first
                 && let Poll::Ready(outcome) =
                     Pin::new(&mut work).poll(&mut Context::from_waker(Waker::noop()))
             {
-                return Arc::new(Shared(Mutex::new(State::Finished(outcome))));
+                let shared = Arc::new(Shared(Mutex::new(State::Finished(outcome))));
+                return (shared, runtime::unfinished());
             }
             let shared = Arc::new(Shared(Mutex::new(State::Running(Waiter::Nobody))));
             let finisher = Finisher(Arc::clone(&shared));
             runtime::spawn(async move { finisher.finish(work.await) });
-            shared
+            (shared, true)
         });
-        if runtime::unfinished() {
+        // What went to the runtime may begin a request at any time from now on.
+        if goes_on {
             exit::arm(py)?;
         }
         log::deliver(py);
@@ -148,8 +151,13 @@ impl Call {
             let ready = py.detach(|| system::wait_readable(&descriptors, Some(pause)));
             py.check_signals()?;
             log::deliver(py);
-            if matches!(ready, Ok(Some(1))) {
-                return Ok(None);
+            match ready {
+                Ok(Some(1)) => return Ok(None),
+                // A descriptor that is none would be asked again without a pause.
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    return Err(error.into());
+                }
+                _ => {}
             }
         }
     }
@@ -194,7 +202,7 @@ impl Call {
         timeout: Option<f64>,
         watch: Option<i32>,
     ) -> PyResult<Py<PyAny>> {
-        let timeout = timeout.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e9)));
+        let timeout = timeout.map(convert::duration);
         match self.answer(py, timeout, watch)? {
             Some(answer) => answer.into_python(py),
             None => Ok(py.Ellipsis()),

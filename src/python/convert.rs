@@ -1,5 +1,7 @@
 //! Plain values across the border: JSON-shaped data in both directions.
 
+use std::time::Duration;
+
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -66,4 +68,13 @@ pub(super) fn to_value(object: &Bound<'_, PyAny>) -> PyResult<Value> {
         "{} is not accepted here",
         object.get_type().name()?
     )))
+}
+
+/// Seconds as callers write them: what is negative or no number is none, and thirty years are enough.
+pub(super) fn duration(seconds: f64) -> Duration {
+    Duration::from_secs_f64(if seconds.is_nan() {
+        0.0
+    } else {
+        seconds.clamp(0.0, 1e9)
+    })
 }

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::engine::runtime;
+use crate::python::convert;
 use crate::system;
 
 /// A request is over after this long in any case.
@@ -46,9 +47,7 @@ pub(super) fn arm(py: Python<'_>) -> PyResult<()> {
 #[pyfunction]
 #[pyo3(signature = (timeout=None))]
 pub(super) fn drain(py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-    let limit = timeout.map_or(LONGEST, |seconds| {
-        Duration::from_secs_f64(seconds.clamp(0.0, 1e6))
-    });
+    let limit = timeout.map_or(LONGEST, convert::duration);
     let mut waited = Duration::ZERO;
     loop {
         let slice = SLICE.min(limit.saturating_sub(waited));

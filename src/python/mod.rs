@@ -36,5 +36,6 @@ fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(workspace::call, module)?)?;
     module.add_function(wrap_pyfunction!(workspace::default_workspace, module)?)?;
     module.add_function(wrap_pyfunction!(workspace::set_default_workspace, module)?)?;
-    Ok(())
+    // The names are for the package, not for `from ... import *`.
+    module.delattr("__all__")
 }

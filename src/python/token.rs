@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::model::GrantType;
 use crate::python::call::{Call, Work};
 use crate::python::verbs::Answer;
-use crate::python::{errors, workspace};
+use crate::python::{convert, errors, workspace};
 use crate::secret::live;
 
 /// Entries of a thread's table: more providers than a program names.
@@ -73,7 +73,7 @@ impl Wishes<'_, '_> {
             connection: text(self.connection)?.unwrap_or_else(|| "default".to_owned()),
             resource: text(self.resource)?,
             scopes: self.scopes.map(words).transpose()?.unwrap_or_default(),
-            min_ttl: min_ttl.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e9))),
+            min_ttl: min_ttl.map(convert::duration),
             replacing: text(self.replacing)?.map(Into::into),
         })
     }
@@ -110,18 +110,23 @@ pub(super) fn get_token<'py>(
     if plain && let Some(token) = tabled(py, provider) {
         return Ok(token);
     }
+    // Read before the engine: a workspace that becomes the default meanwhile makes the entry void.
+    let workspace = workspace::default_number();
     let engine = workspace::default_engine(py)?;
     let (slot, token) = token_for(py, &engine, &wishes.to_request()?, seconds(timeout)?)?;
     if plain {
-        tabulate(py, provider, slot, &token);
+        tabulate(py, provider, workspace, slot, &token);
     }
     Ok(token)
 }
 
 /// The token of the default workspace if this process may hand it out without I/O.
 #[pyfunction]
-#[pyo3(signature = (provider, *, grant_type=None, connection=None, resource=None, scopes=None, min_ttl=None, replacing=None))]
-#[allow(clippy::too_many_arguments)]
+#[pyo3(
+    signature = (provider, *, grant_type=None, connection=None, resource=None, scopes=None, min_ttl=None, replacing=None, timeout=None),
+    text_signature = "(provider, *, grant_type=None, connection='default', resource=None, scopes=None, min_ttl=None, replacing=None, timeout=30.0)"
+)]
+#[allow(clippy::too_many_arguments, unused_variables)] // `timeout` is there so that both take the same keywords
 pub(super) fn cached_token<'py>(
     py: Python<'py>,
     provider: &Bound<'py, PyAny>,
@@ -131,6 +136,7 @@ pub(super) fn cached_token<'py>(
     scopes: Option<&Bound<'py, PyAny>>,
     min_ttl: Option<&Bound<'py, PyAny>>,
     replacing: Option<&Bound<'py, PyAny>>,
+    timeout: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Option<Py<PyAny>>> {
     let wishes = Wishes {
         provider,
@@ -145,6 +151,7 @@ pub(super) fn cached_token<'py>(
     if plain && let Some(token) = tabled(py, provider) {
         return Ok(Some(token));
     }
+    let workspace = workspace::default_number();
     let Some(engine) = workspace::opened_default_engine() else {
         return Ok(None);
     };
@@ -153,14 +160,17 @@ pub(super) fn cached_token<'py>(
     };
     let token = object_of(py, &engine, &slot)?;
     if plain {
-        tabulate(py, provider, slot, &token);
+        tabulate(py, provider, workspace, slot, &token);
     }
     Ok(Some(token))
 }
 
 /// Does nothing, with the signature of `get_token`: the floor that benchmarks compare with.
 #[pyfunction]
-#[pyo3(signature = (provider, *, grant_type=None, connection=None, resource=None, scopes=None, min_ttl=None, replacing=None, timeout=None))]
+#[pyo3(
+    signature = (provider, *, grant_type=None, connection=None, resource=None, scopes=None, min_ttl=None, replacing=None, timeout=None),
+    text_signature = "(provider, *, grant_type=None, connection='default', resource=None, scopes=None, min_ttl=None, replacing=None, timeout=30.0)"
+)]
 #[allow(clippy::too_many_arguments, unused_variables)]
 pub(super) fn _noop<'py>(
     py: Python<'py>,
@@ -192,7 +202,10 @@ struct Bound_ {
 #[pymethods]
 impl Handle {
     #[new]
-    #[pyo3(signature = (provider, grant_type=None, connection=None, resource=None, scopes=None, min_ttl=None))]
+    #[pyo3(
+        signature = (provider, grant_type=None, connection=None, resource=None, scopes=None, min_ttl=None),
+        text_signature = "(provider, grant_type=None, connection='default', resource=None, scopes=None, min_ttl=None)"
+    )]
     fn new(
         provider: &Bound<'_, PyAny>,
         grant_type: Option<&Bound<'_, PyAny>>,
@@ -217,7 +230,10 @@ impl Handle {
     }
 
     /// A handle pickles as the names it was made of.
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+    fn __reduce__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let request = &self.request;
         let arguments = (
             &request.provider,
@@ -227,7 +243,10 @@ impl Handle {
             PyTuple::new(py, &request.scopes)?,
             request.min_ttl.map(|min_ttl| min_ttl.as_secs_f64()),
         );
-        Ok((py.get_type::<Self>().into_any(), arguments.into_pyobject(py)?))
+        Ok((
+            py.get_type::<Self>().into_any(),
+            arguments.into_pyobject(py)?,
+        ))
     }
 
     /// The token, as `get_token` gives it.
@@ -235,9 +254,10 @@ impl Handle {
         if let Some(token) = self.fresh(py) {
             return Ok(token);
         }
+        let workspace = workspace::default_number();
         let engine = workspace::default_engine(py)?;
         let (slot, token) = token_for(py, &engine, &self.request, DEFAULT_TIMEOUT)?;
-        self.bind(py, slot, &token);
+        self.bind(py, workspace, slot, &token);
         Ok(token)
     }
 
@@ -246,6 +266,7 @@ impl Handle {
         if let Some(token) = self.fresh(py) {
             return Ok(Some(token));
         }
+        let workspace = workspace::default_number();
         let Some(engine) = workspace::opened_default_engine() else {
             return Ok(None);
         };
@@ -253,7 +274,7 @@ impl Handle {
             return Ok(None);
         };
         let token = object_of(py, &engine, &slot)?;
-        self.bind(py, slot, &token);
+        self.bind(py, workspace, slot, &token);
         Ok(Some(token))
     }
 }
@@ -267,11 +288,11 @@ impl Handle {
             .then(|| bound.token.clone_ref(py))
     }
 
-    fn bind(&self, py: Python<'_>, slot: Arc<Slot>, token: &Py<PyAny>) {
+    fn bind(&self, py: Python<'_>, workspace: u64, slot: Arc<Slot>, token: &Py<PyAny>) {
         // A slot is fresh for a caller without wishes; whoever has some is judged anew each time.
         if self.request.min_ttl.is_none() && self.request.scopes.is_empty() {
             let bound = Bound_ {
-                workspace: workspace::default_number(),
+                workspace,
                 slot,
                 token: token.clone_ref(py),
             };
@@ -397,9 +418,7 @@ fn words(object: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
 pub(super) fn seconds(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Duration> {
     match timeout {
         None => Ok(DEFAULT_TIMEOUT),
-        Some(timeout) => Ok(Duration::from_secs_f64(
-            timeout.extract::<f64>()?.clamp(0.0, 1e9),
-        )),
+        Some(timeout) => Ok(convert::duration(timeout.extract()?)),
     }
 }
 
@@ -415,13 +434,19 @@ fn tabled(py: Python<'_>, provider: &Bound<'_, PyAny>) -> Option<Py<PyAny>> {
     })
 }
 
-fn tabulate(py: Python<'_>, provider: &Bound<'_, PyAny>, slot: Arc<Slot>, token: &Py<PyAny>) {
+fn tabulate(
+    py: Python<'_>,
+    provider: &Bound<'_, PyAny>,
+    workspace: u64,
+    slot: Arc<Slot>,
+    token: &Py<PyAny>,
+) {
     let Ok(key) = provider.cast::<PyString>() else {
         return;
     };
     let entry = Entry {
         key: key.clone().unbind(),
-        workspace: workspace::default_number(),
+        workspace,
         slot,
         token: token.clone_ref(py),
     };

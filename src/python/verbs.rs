@@ -5,7 +5,6 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -20,6 +19,7 @@ use crate::engine::{Engine, TokenRequest};
 use crate::error::{Error, Result};
 use crate::model::GrantType;
 use crate::python::call::{Call, Work};
+use crate::python::convert::duration;
 use crate::python::{convert, errors, token};
 use crate::secret::{Secret, live};
 
@@ -501,14 +501,6 @@ fn read<T: DeserializeOwned>(arguments: Value) -> Result<T> {
 
 fn parsed<T: DeserializeOwned>(py: Python<'_>, arguments: Value) -> PyResult<T> {
     read(arguments).map_err(|error| errors::to_exception(py, &error))
-}
-
-fn duration(seconds: f64) -> Duration {
-    Duration::from_secs_f64(if seconds.is_nan() {
-        0.0
-    } else {
-        seconds.clamp(0.0, 1e9)
-    })
 }
 
 fn default_connection() -> String {

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -15,7 +14,7 @@ use crate::engine::open::{self, Choice, Environment, ExplicitKey, KeyEnvironment
 use crate::error::Error;
 use crate::python::call::Call;
 use crate::python::token::{self, Wishes};
-use crate::python::{errors, verbs};
+use crate::python::{convert, errors, verbs};
 use crate::secret::{Secret, SecretBytes};
 
 static DEFAULT: Mutex<Option<Py<Workspace>>> = Mutex::new(None);
@@ -122,8 +121,11 @@ impl Workspace {
     }
 
     /// The token if this process may hand it out without I/O.
-    #[pyo3(signature = (provider, *, grant_type=None, connection=None, resource=None, scopes=None, min_ttl=None, replacing=None))]
-    #[allow(clippy::too_many_arguments)]
+    #[pyo3(
+        signature = (provider, *, grant_type=None, connection=None, resource=None, scopes=None, min_ttl=None, replacing=None, timeout=None),
+        text_signature = "($self, provider, *, grant_type=None, connection='default', resource=None, scopes=None, min_ttl=None, replacing=None, timeout=30.0)"
+    )]
+    #[allow(clippy::too_many_arguments, unused_variables)] // `timeout` is there so that both take the same keywords
     fn cached_token<'py>(
         &self,
         py: Python<'py>,
@@ -134,6 +136,7 @@ impl Workspace {
         scopes: Option<&Bound<'py, PyAny>>,
         min_ttl: Option<&Bound<'py, PyAny>>,
         replacing: Option<&Bound<'py, PyAny>>,
+        timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Option<Py<PyAny>>> {
         let wishes = Wishes {
             provider,
@@ -189,14 +192,13 @@ impl ManualClock {
     }
 
     /// The wall clock: milliseconds since the Unix epoch (UTC).
-    fn millis(&self) -> i64 {
+    fn __call__(&self) -> i64 {
         self.0.wall().millis()
     }
 
     /// Lets `seconds` pass.
     fn advance(&self, seconds: f64) {
-        self.0
-            .advance(Duration::from_secs_f64(seconds.clamp(0.0, 1e12)));
+        self.0.advance(convert::duration(seconds));
     }
 
     /// Moves the wall clock alone.
@@ -238,12 +240,13 @@ pub(super) fn default_workspace(py: Python<'_>) -> PyResult<Py<Workspace>> {
 #[pyo3(signature = (workspace))]
 pub(super) fn set_default_workspace(workspace: Option<Py<Workspace>>) -> Option<Py<Workspace>> {
     let mut default = lock_default();
-    DEFAULT_NUMBER.fetch_add(1, Ordering::AcqRel);
     DEFAULT_ENGINE.store(
         workspace
             .as_ref()
             .and_then(|workspace| workspace.get().lock().clone()),
     );
+    // After the engine: whoever reads the number first and the engine then never keeps an old token under a new number.
+    DEFAULT_NUMBER.fetch_add(1, Ordering::AcqRel);
     std::mem::replace(&mut *default, workspace)
 }
 

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::schema::KEPT_EVENTS;
 use super::{
     Attempt, AttemptId, Claimant, Claimed, Commit, Committed, ConnectionRow, Ending, EventRow,
     IntegrationRow, KeyRow, Loaded, NewKey, Orphan, PendingRow, Sealed, Slot, Spilled, Store,
-    StoreFuture, StoredState, TokenRow,
+    StoreFuture, StoredState, TokenRow, lock,
 };
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
@@ -456,8 +456,4 @@ impl Drop for MemorySlot {
             place: (PathBuf::new(), 0),
         }));
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,6 +9,7 @@ pub mod sqlite;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::clock::{Monotonic, Timestamp};
 use crate::error::Result;
@@ -288,6 +289,8 @@ impl Attempt {
         self.ending.is_none()
             && self.owner.boot_id == claimant.owner.boot_id
             && claimant.now < self.deadline
+            // Where the system names no boot, only the clock's new start tells: no lease is ten times another.
+            && self.deadline.since(claimant.now) < claimant.deadline.since(claimant.now) * 10
             && system::liveness(&self.owner) != Liveness::Dead
     }
 }
@@ -443,4 +446,9 @@ pub struct EventRow {
     pub what: String,
     /// Why.
     pub reason: String,
+}
+
+/// Takes a lock that every holder leaves in order, panic or not.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,11 +9,13 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::{AttemptId, Orphan, Owner, Sealed, Slot, Spilled};
+use super::{AttemptId, Orphan, Owner, Sealed, Slot, Spilled, lock};
+use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, Result};
 use crate::model::{ConnectionKey, GrantType, IntegrationKey};
 use crate::system::{self, Liveness};
@@ -94,7 +96,8 @@ impl Spill {
     }
 
     /// Replies left by processes that are gone or can't be seen, by a store of this one that was closed, or by dropped
-    /// slots of this one. Files of processes that are gone and left nothing are removed.
+    /// slots of this one. Files that hold nothing are removed if their process is gone, or can't be seen and has not
+    /// used its file for a week: it makes a new one when it needs one.
     ///
     /// # Errors
     /// `Store` errors when the folder is there and can't be read.
@@ -118,7 +121,7 @@ impl Spill {
             }
             // A file that can't be read, or went away meanwhile, holds nothing for us.
             let Ok(left) = read_all(&path) else { continue };
-            if left.is_empty() && liveness == Liveness::Dead {
+            if left.is_empty() && (liveness == Liveness::Dead || is_stale(&path)) {
                 let _ = fs::remove_file(&path);
             }
             orphans.extend(left);
@@ -135,7 +138,15 @@ impl Spill {
         let (path, number) = &orphan.place;
         let mut own = self.own();
         let file = if *path == self.own_path() {
-            own.abandoned.retain(|abandoned| abandoned != number);
+            let Some(at) = own
+                .abandoned
+                .iter()
+                .position(|abandoned| abandoned == number)
+            else {
+                // Another caller was faster: the slot is free by now, or in use again.
+                return Ok(());
+            };
+            own.abandoned.swap_remove(at);
             own.free.push(*number);
             own.file.clone()
         } else {
@@ -315,6 +326,13 @@ fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+fn is_stale(path: &Path) -> bool {
+    const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+    let changed =
+        fs::symlink_metadata(path).map(|metadata| Timestamp::from_millis(metadata.mtime() * 1000));
+    changed.is_ok_and(|changed| Clock::system().wall().since(changed) > WEEK)
+}
+
 fn read_all(path: &Path) -> io::Result<Vec<Orphan>> {
     let file = open(path)?;
     let slots = file.metadata()?.len().div_ceil(SLOT_SIZE);
@@ -437,8 +455,4 @@ fn failed(path: &Path, error: &io::Error) -> Error {
             format!("{} can't be used to keep replies: {error}", path.display()),
         ),
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,7 +10,7 @@ mod writer;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rusqlite::Connection;
 
@@ -20,7 +20,7 @@ use self::writer::{Job, Queue};
 use super::spill::Spill;
 use super::{
     AttemptId, Claimant, Claimed, Commit, Committed, ConnectionRow, Ending, EventRow,
-    IntegrationRow, KeyRow, Loaded, NewKey, Orphan, PendingRow, Slot, Store, StoreFuture,
+    IntegrationRow, KeyRow, Loaded, NewKey, Orphan, PendingRow, Slot, Store, StoreFuture, lock,
 };
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
@@ -466,8 +466,4 @@ fn in_snapshot<T>(
     let outcome = read()?;
     transaction.commit()?;
     Ok(outcome)
-}
-
-fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -175,7 +175,8 @@ def test_wrong_usage_exits_2(run):
     code, out, err = run("status", "--nothing")
 
     assert (code, out) == (2, "")
-    assert "No such option" in err
+    assert err.startswith("error: No such option")
+    assert err.endswith("hint: evergrant status --help\n")
 
 
 def test_no_command_is_wrong_usage(run):
@@ -520,8 +521,9 @@ def test_providers_describes_one(run, core):
         "grant_types": ["authorization_code"],
         "links": {"api": "https://docs"},
         "api_hosts": ["api.github.com"],
-        "parameters": {"host": {"label": "Host", "optional": True}},
-        "grants": {"authorization_code": {"suggested_scopes": {"repo": "Repositories"}, "setup": ["Open settings"]}},
+        "parameters": {"authorization_code": {"host": {"label": "Host", "secret": False, "pattern": None}}},
+        "suggested_scopes": {"authorization_code": {"repo": "Repositories"}},
+        "setup": {"authorization_code": {"steps": ["Open settings"]}},
     }
 
     code, out, _ = run("providers", "github")
@@ -532,6 +534,7 @@ def test_providers_describes_one(run, core):
         "github: GitHub",
         "  api page   https://docs",
         "parameter host",
+        "  label  Host",
         "  repo: Repositories",
         "  1. Open settings",
     ):

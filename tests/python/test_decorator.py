@@ -206,6 +206,16 @@ def test_methods_are_filled(core):
     assert drive.value is True
 
 
+def test_a_bound_method_that_is_decorated_already_is_filled(core):
+    class Drive:
+        @oauth("github", into="x")
+        def method(self, a, *, x, y):
+            return a, str(x), str(y)
+
+    core.answers["get_token"] = lambda arguments: AccessToken(arguments["provider"])
+    assert oauth("slack", into="y")(Drive().method)(1) == (1, "github", "slack")
+
+
 @pytest.mark.usefixtures("core")
 def test_a_private_parameter_of_a_class_keeps_its_mangled_name():
     class Drive:
@@ -654,12 +664,13 @@ def test_the_parameter_is_hidden_from_bound_methods():
 
 @pytest.mark.usefixtures("core")
 def test_the_parameter_is_hidden_from_pydantic():
-    checked = pydantic.validate_call(documented)
+    function = oauth("github")(documented.__evergrant__.function)
+    checked = pydantic.validate_call(function)
 
     assert checked("x", "2") == ["x", "x"]
     with pytest.raises(pydantic.ValidationError):
         checked("x", "two")
-    schema = pydantic.TypeAdapter(documented).json_schema()
+    schema = pydantic.TypeAdapter(function).json_schema()
     assert list(schema["properties"]) == ["folder", "depth"]
 
 

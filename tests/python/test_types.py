@@ -221,11 +221,13 @@ RECORDS = [
             "id": "github",
             "aliases": ["gh"],
             "name": "GitHub",
-            "links": {"api": "https://docs"},
+            "links": {"api": "https://docs", "setup": None},
             "grant_types": ["authorization_code"],
-            "parameters": {"host": {"label": "Host"}},
+            "parameters": {"authorization_code": {"host": {"label": "Host"}}},
             "api_hosts": ["api.github.com"],
-            "grants": {"authorization_code": {"base_scopes": [], "suggested_scopes": {"repo": "x"}, "setup": ["a"]}},
+            "base_scopes": {"authorization_code": ["user"]},
+            "suggested_scopes": {"authorization_code": {"repo": "x"}},
+            "setup": {"authorization_code": {"console_url": "https://c", "steps": ["a"]}},
         }
     ),
 ]
@@ -270,7 +272,9 @@ def test_a_step_unpacks():
 def test_a_provider_answers_for_each_grant_type():
     provider = RECORDS[3]
 
-    assert provider.base_scopes("authorization_code") == ()
+    assert provider.parameters == {"host": {"label": "Host"}}
+    assert provider.links == {"api": "https://docs"}
+    assert provider.base_scopes("authorization_code") == ("user",)
     assert provider.suggested_scopes() == {"repo": "x"}
     assert provider.setup("authorization_code") == ("a",)
     assert repr(provider) == "<Provider github: GitHub (authorization_code)>"

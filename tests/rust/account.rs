@@ -228,7 +228,7 @@ async fn the_provider_file_says_what_a_refusal_means() {
     let change = |spec: &mut Spec, _: &str| {
         spec.expiry_signals = serde_json::from_value(json!([
             {"status": 200, "path": "error", "equals": ["token_expired", "token_revoked"], "means": "expired"},
-            {"status": 403, "header": "x-reason: consent", "means": "consent"},
+            {"status": 403, "header": "X-Reason: con.*", "means": "consent"},
             {"status": 400, "body": "session .* over", "means": "expired"}
         ]))
         .unwrap();

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use wiremock::matchers::path;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use crate::support::Authority;
+
 const RFC8414: &str = "/.well-known/oauth-authorization-server";
 const OPENID: &str = "/.well-known/openid-configuration";
 
@@ -150,6 +152,33 @@ async fn a_loopback_issuer_may_have_loopback_endpoints_over_http() {
     document["token_endpoint"] = json!(format!("{}/token", server.uri()));
     serve(&server, RFC8414, ok(document)).await;
     discovered(&server.uri()).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_issuer_over_https_has_no_endpoint_over_http() {
+    let authority = Authority::new();
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    std::fs::write(&ca_file, &authority.pem).unwrap();
+    let port = authority
+        .serve("127.0.0.1", |port| {
+            let mut document = document(&format!("https://127.0.0.1:{port}"));
+            document["authorization_endpoint"] = json!("http://127.0.0.1:1/authorize");
+            let body = document.to_string();
+            format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            )
+        })
+        .await;
+    let http = http::Client::new(http::Options {
+        ca_file: Some(ca_file),
+        ..http::Options::default()
+    });
+    let issuer = format!("https://127.0.0.1:{port}");
+    let metadata = discover(&http, &issuer, &Clock::system()).await.unwrap();
+    assert_eq!(metadata.endpoints.authorization_endpoint, None);
+    assert!(metadata.endpoints.token_endpoint.is_some());
 }
 
 #[tokio::test]

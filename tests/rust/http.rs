@@ -13,7 +13,9 @@ use url::Url;
 use wiremock::matchers::{body_string, header, method};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::{hang_up_after, read_request};
+use crate::support::{Authority, hang_up_after, read_request};
+
+const NO_CONTENT: &str = "HTTP/1.1 204 No Content\r\n\r\n";
 
 fn request(url: &str) -> Request {
     Request {
@@ -176,6 +178,36 @@ async fn a_handshake_that_fails_has_seen_nothing() {
 }
 
 #[tokio::test]
+async fn a_server_is_trusted_by_the_ca_file_alone_and_under_its_own_name() {
+    let authority = Authority::new();
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    std::fs::write(&ca_file, &authority.pem).unwrap();
+    for (name, trusted, answered) in [
+        ("127.0.0.1", Some(&ca_file), true),
+        ("127.0.0.1", None, false),
+        ("other.example", Some(&ca_file), false),
+    ] {
+        let port = authority.serve(name, |_| NO_CONTENT.to_owned()).await;
+        let client = Client::new(Options {
+            network: Network::Any,
+            ca_file: trusted.cloned(),
+        });
+        let outcome = client
+            .send(request(&format!("https://127.0.0.1:{port}/")))
+            .await;
+        if answered {
+            assert_eq!(outcome.unwrap().status, 204);
+        } else {
+            assert!(
+                matches!(outcome, Err(Failure::NotSent(_))),
+                "{name}: {outcome:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn silence_and_garbage_after_the_request_leave_it_open() {
     for answer in ["", "HTTP/1.1", "garbage\r\n\r\n"] {
         let failure = send(&hang_up_after(answer).await).await.unwrap_err();
@@ -242,6 +274,27 @@ async fn a_failure_names_neither_url_nor_query() {
         .await
         .unwrap_err();
     assert!(!failure.reason().contains("hidden-code") && !failure.reason().contains("/path"));
+}
+
+#[tokio::test]
+async fn neither_request_nor_reply_shows_what_it_carries() {
+    let server = MockServer::start().await;
+    let reply = ResponseTemplate::new(200)
+        .insert_header("x-hidden", "hidden-header")
+        .set_body_string("hidden-body");
+    Mock::given(method("POST"))
+        .respond_with(reply)
+        .mount(&server)
+        .await;
+    let request = request(&format!("{}/hidden-path?code=hidden-code", server.uri()));
+    let client = Client::new(Options::default());
+    let before = format!("{request:?}");
+    let after = format!("{:?} {client:?}", client.send(request).await);
+    assert!(after.contains("200"), "{after}");
+    assert!(
+        !before.contains("hidden") && !after.contains("hidden"),
+        "{before} {after}"
+    );
 }
 
 #[tokio::test]

@@ -4,11 +4,14 @@
 mod account;
 mod authorize;
 mod discovery;
+mod engine;
 mod http;
 mod layers;
+mod paths;
 mod provider;
 mod redact;
 mod response;
+mod review;
 mod revoke;
 mod secret;
 mod spill;

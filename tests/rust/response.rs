@@ -644,6 +644,28 @@ async fn a_refresh_token_that_is_cut_off_ambiguous_or_only_quoted_is_not_found()
 }
 
 #[tokio::test]
+async fn the_refresh_token_that_was_sent_is_no_new_one() {
+    let same = json!("old-refresh-token");
+    assert_eq!(
+        issued(refreshed(nothing, ok(with("refresh_token", same.clone()))).await).refresh_token,
+        None
+    );
+    let echo = status(
+        400,
+        json!({"error": "invalid_grant", "refresh_token": same}),
+    );
+    assert_eq!(refused(refreshed(nothing, echo).await).1, Condemns::Grant);
+    let echo = ok(json!({"error": "invalid_grant", "refresh_token": same}));
+    assert_eq!(refused(refreshed(nothing, echo).await).1, Condemns::Grant);
+    let broken = raw(
+        200,
+        r#"{"refresh_token": "old-refresh-token",}"#,
+        "text/plain",
+    );
+    assert!(!unknown(refreshed(nothing, broken).await));
+}
+
+#[tokio::test]
 async fn a_damaged_refresh_token_beside_a_sound_access_token_is_left_out() {
     let issued = issued(refreshed(nothing, ok(with("refresh_token", json!("r\u{0}2")))).await);
     assert_eq!(issued.refresh_token, None);
@@ -1085,6 +1107,7 @@ async fn the_issuer_of_an_id_token_is_the_one_asked_in_every_spelling_a_vendor_h
             "{base}/99999999-2222-3333-4444-555555555555/v2.0",
             false,
         ),
+        ("/common/v2.0", "{base}/abc/v2.0", false),
         (
             "/acme/v2.0",
             "{base}/11111111-2222-3333-4444-555555555555/v2.0",
@@ -1093,7 +1116,7 @@ async fn the_issuer_of_an_id_token_is_the_one_asked_in_every_spelling_a_vendor_h
     ] {
         let server = MockServer::start().await;
         let claims = json!({
-            "iss": iss.replace("{base}", &server.uri()), "tid": tenant, "aud": "client-1", "sub": "account-1", "exp": NOW,
+            "iss": iss.replace("{base}", &server.uri()), "tid": if iss.contains("/abc/") { "abc" } else { tenant }, "aud": "client-1", "sub": "account-1", "exp": NOW,
         });
         Mock::given(any())
             .respond_with(dated(with("id_token", json!(jwt(claims)))))

@@ -3,6 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use _core::store::spill::{SLOT_SIZE, Spill};
 use _core::store::{AttemptId, Owner, Sealed, Spilled};
@@ -90,6 +91,52 @@ fn a_reply_of_a_process_in_another_container_is_found_and_its_file_kept() {
     spill.forget(&orphans[0]).expect("writable");
     assert!(spill.orphans(None).expect("readable").is_empty());
     assert!(path.exists());
+}
+
+#[test]
+fn an_empty_file_of_a_process_that_can_not_be_seen_is_removed_after_a_week() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let container = Owner {
+        pid_namespace: owner().pid_namespace + 1,
+        ..owner()
+    };
+    let path = left_by(folder.path(), &container, &[&spilled(1, "alice")]);
+    let spill = Spill::new(folder.path().join("spill"));
+    for orphan in spill.orphans(None).expect("readable") {
+        spill.forget(&orphan).expect("writable");
+    }
+    for (days, stays) in [(6, true), (8, false)] {
+        let used = SystemTime::now() - Duration::from_secs(days * 24 * 60 * 60);
+        let file = OpenOptions::new().write(true).open(&path);
+        file.and_then(|file| file.set_modified(used))
+            .expect("writable");
+        assert!(spill.orphans(None).expect("readable").is_empty());
+        assert_eq!(path.exists(), stays);
+    }
+}
+
+#[test]
+fn a_reply_that_is_forgotten_twice_frees_its_slot_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let spill = Spill::new(folder.path().join("spill"));
+    let slot = spill.reserve().expect("room");
+    slot.write(&spilled(1, "alice")).expect("it fits");
+    drop(slot);
+    let orphans = spill.orphans(None).expect("readable");
+    spill
+        .forget(&orphans[0])
+        .and_then(|()| spill.forget(&orphans[0]))
+        .expect("writable");
+    let (first, second) = (
+        spill.reserve().expect("room"),
+        spill.reserve().expect("room"),
+    );
+    first
+        .write(&spilled(1, "bob"))
+        .and_then(|()| second.write(&spilled(1, "carol")))
+        .expect("they fit");
+    drop((first, second));
+    assert_eq!(spill.orphans(None).expect("readable").len(), 2);
 }
 
 #[test]

@@ -4,21 +4,24 @@
 
 use std::fs::{self, Permissions};
 use std::future::Future;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Waker};
 use std::thread;
+use std::time::Duration;
 
 use _core::error::{Error, ErrorKind};
 use _core::store::sqlite::SqliteStore;
-use _core::store::{Commit, Committed, Store};
+use _core::store::{Claimed, Commit, Committed, Store};
+use _core::system::{Signal, wait_readable};
 use rusqlite::Connection;
 
-use crate::store::{commit, connection, new_key, now, run, sealed, spilled, wait};
+use crate::store::{claimant, commit, connection, new_key, now, run, sealed, spilled, wait};
 use crate::system::{exit_code, exit_now, fork_and, in_child, is_child};
 
 const NOBODY: u32 = 65534;
@@ -38,7 +41,7 @@ fn a_store_that_is_only_read_is_not_made() {
 fn files_and_folders_are_open_to_nobody_else_whatever_the_umask() {
     const NAME: &str = "sqlite::files_and_folders_are_open_to_nobody_else_whatever_the_umask";
     let Some(folder) = child_folder(NAME) else {
-        for umask in ["0", "077"] {
+        for umask in ["0", "0777"] {
             let folder = tempfile::tempdir().expect("a folder");
             must_succeed(in_folder(NAME, folder.path()).env("EVERGRANT_TEST_UMASK", umask));
         }
@@ -195,18 +198,21 @@ fn no_new_store_is_made_beside_the_log_of_one_that_was_removed() {
 
 #[test]
 fn a_replaced_file_is_noticed_and_read() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (path, backup) = (
-        folder.path().join("store.db"),
-        folder.path().join("backup.db"),
-    );
+    const NAME: &str = "sqlite::a_replaced_file_is_noticed_and_read";
+    // Forks of other tests would close the store without merging its log.
+    let Some(folder) = child_folder(NAME) else {
+        let folder = tempfile::tempdir().expect("a folder");
+        must_succeed(&mut in_folder(NAME, folder.path()));
+        return;
+    };
+    let (path, backup) = (folder.join("store.db"), folder.join("backup.db"));
     wait(open(&backup).commit(commit("bob", 0)));
     let store = open(&path);
     wait(store.commit(commit("alice", 0)));
     let before = now(store.changed());
     fs::rename(&backup, &path).expect("it is ours");
     for beside in ["store.db-wal", "store.db-shm"] {
-        fs::remove_file(folder.path().join(beside)).expect("SQLite made it");
+        fs::remove_file(folder.join(beside)).expect("SQLite made it");
     }
     assert_ne!(now(store.changed()), before);
     assert_eq!(now(store.load(&connection("alice"), "")).generation(), 0);
@@ -444,6 +450,42 @@ fn parent_and_forked_children_write_without_losing_a_commit() {
 }
 
 #[test]
+fn what_a_forked_child_commits_after_its_parent_closed_the_store_is_seen_by_others() {
+    const NAME: &str =
+        "sqlite::what_a_forked_child_commits_after_its_parent_closed_the_store_is_seen_by_others";
+    let Some(folder) = child_folder(NAME) else {
+        let folder = tempfile::tempdir().expect("a folder");
+        must_succeed(&mut in_folder(NAME, folder.path()));
+        let store = open(&folder.path().join("store.db"));
+        assert_eq!(now(store.load(&connection("alice"), "")).generation(), 2);
+        return;
+    };
+    let store = open(&folder.join("store.db"));
+    wait(store.commit(commit("alice", 0)));
+    assert_eq!(now(store.load(&connection("alice"), "")).generation(), 1);
+    let (opened, closed) = (Signal::new().expect("free"), Signal::new().expect("free"));
+    let raised =
+        |signal: &Signal| wait_readable(&[signal.as_raw_fd()], Some(Duration::from_secs(30)));
+    // SAFETY: the child makes no call but the ones under test and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let read = now(store.load(&connection("alice"), "")).generation();
+        opened.raise();
+        // A child without locks of its own would not keep its parent from taking the log away.
+        let waited = raised(&closed).ok();
+        let written = run(store.commit(commit("alice", 1))).ok();
+        exit_now(i32::from(
+            (read, waited, written) != (1, Some(Some(0)), Some(Committed::Done)),
+        ));
+    }
+    assert_eq!(raised(&opened).ok(), Some(Some(0)));
+    assert_eq!(now(store.load(&connection("alice"), "")).generation(), 1);
+    drop(store);
+    closed.raise();
+    assert_eq!(exit_code(child), 0);
+}
+
+#[test]
 fn a_forked_child_gets_slots_of_its_own_and_leaves_the_parents_alone() {
     const NAME: &str = "sqlite::a_forked_child_gets_slots_of_its_own_and_leaves_the_parents_alone";
     let Some(folder) = child_folder(NAME) else {
@@ -478,6 +520,43 @@ fn a_forked_child_gets_slots_of_its_own_and_leaves_the_parents_alone() {
 }
 
 #[test]
+fn the_reply_of_a_process_killed_before_its_commit_is_found_by_whoever_claims_next() {
+    const NAME: &str =
+        "sqlite::the_reply_of_a_process_killed_before_its_commit_is_found_by_whoever_claims_next";
+    if let Some(folder) = child_folder(NAME) {
+        let store = open(&folder.join("store.db"));
+        wait(store.claim(&connection("alice"), claimant(7, 0)));
+        let slot = store.reserve().expect("the disk has room");
+        slot.write(&spilled(1, "alice")).expect("it fits");
+        // SAFETY: ends this process at once.
+        unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let status = in_folder(NAME, folder.path())
+        .stdout(Stdio::null())
+        .status();
+    assert_eq!(status.expect("it starts").signal(), Some(libc::SIGKILL));
+    let store = open(&folder.path().join("store.db"));
+    let Claimed::Ours {
+        previous: Some(previous),
+    } = wait(store.claim(&connection("alice"), claimant(8, 0)))
+    else {
+        panic!("its owner is gone");
+    };
+    let orphans = store.orphans(Some(&connection("alice"))).expect("readable");
+    assert_eq!(
+        orphans
+            .iter()
+            .map(|orphan| orphan.spilled.attempt)
+            .collect::<Vec<_>>(),
+        [previous.id]
+    );
+    assert_eq!(orphans[0].spilled, spilled(1, "alice"));
+    store.forget_orphan(&orphans[0]).expect("writable");
+    assert!(store.orphans(None).expect("readable").is_empty());
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn a_store_that_was_open_at_a_fork_without_handlers_is_refused_in_the_child() {
     const NAME: &str =
@@ -507,8 +586,14 @@ fn a_store_that_was_open_at_a_fork_without_handlers_is_refused_in_the_child() {
 
 #[test]
 fn a_damaged_file_is_named_with_the_next_command() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("store.db");
+    const NAME: &str = "sqlite::a_damaged_file_is_named_with_the_next_command";
+    // Forks of other tests would close the store without merging its log.
+    let Some(folder) = child_folder(NAME) else {
+        let folder = tempfile::tempdir().expect("a folder");
+        must_succeed(&mut in_folder(NAME, folder.path()));
+        return;
+    };
+    let path = folder.join("store.db");
     wait(open(&path).commit(commit("alice", 0)));
     let mut bytes = fs::read(&path).expect("readable");
     for byte in &mut bytes[4096..] {
@@ -522,6 +607,52 @@ fn a_damaged_file_is_named_with_the_next_command() {
             .next_command()
             .is_some_and(|command| command.contains("evergrant doctor"))
     );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_found_before_anything_is_sent_and_a_reserved_slot_still_takes_its_reply() {
+    const NAME: &str = "sqlite::a_full_disk_is_found_before_anything_is_sent_and_a_reserved_slot_still_takes_its_reply";
+    let Some(folder) = child_folder(NAME) else {
+        let folder = tempfile::tempdir().expect("a folder");
+        let Some(mut unshare) = with_small_disk(folder.path()) else {
+            say("skipped: this machine lets nobody mount a small disk");
+            return;
+        };
+        let child = in_folder(NAME, folder.path());
+        unshare.arg(child.get_program()).args(child.get_args());
+        unshare.envs(
+            child
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        must_succeed(&mut unshare);
+        return;
+    };
+    let store = open(&folder.join("store.db"));
+    let key = wait(store.add_key(new_key("default", "master", b"key"))).key_id;
+    let slot = store.reserve().expect("the disk has room");
+    let filler = fs::File::create(folder.join("filler")).expect("writable");
+    let mut filling = &filler;
+    while std::io::Write::write_all(&mut filling, &[1; 4096]).is_ok() {}
+    assert_eq!(
+        store.reserve().map(drop).expect_err("full").code(),
+        "disk_full"
+    );
+    slot.write(&spilled(key, "alice"))
+        .and_then(|()| slot.sync())
+        .expect("its space is there");
+    let big = || Commit {
+        grant: Some(sealed(key, 1, &[7; 200_000])),
+        ..commit("alice", 0)
+    };
+    assert_eq!(
+        run(store.commit(big())).expect_err("full").code(),
+        "disk_full"
+    );
+    assert_eq!(now(store.load(&connection("alice"), "")).generation(), 0);
+    filler.set_len(0).expect("writable");
+    assert_eq!(wait(store.commit(big())), Committed::Done);
 }
 
 #[test]
@@ -582,6 +713,22 @@ fn must_succeed(command: &mut Command) {
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+/// A command that runs another with a disk of 1 MiB at `folder`; `None` where that is not allowed.
+#[cfg(target_os = "linux")]
+fn with_small_disk(folder: &Path) -> Option<Command> {
+    let command = || {
+        let mut command = Command::new("unshare");
+        if !rustix::process::geteuid().is_root() {
+            command.arg("--map-root-user");
+        }
+        let script = "mount -t tmpfs -o size=1m,mode=700 none \"$0\" && exec \"$@\"";
+        command.args(["--mount", "sh", "-c", script]).arg(folder);
+        command
+    };
+    let allowed = command().arg("true").stderr(Stdio::null()).status();
+    allowed.is_ok_and(|status| status.success()).then(command)
 }
 
 /// A store's folder that [`make_unwritable`] can take away.

@@ -206,6 +206,14 @@ contract! {
         assert!(matches!(wait(store.claim(&connection("alice"), claimant(2, 0))), Claimed::Ours { previous: Some(_) }));
     }
 
+    fn an_attempt_with_a_deadline_that_only_an_earlier_boot_can_have_set_is_taken_over_at_once(store: &dyn Store, key: i64) {
+        let _ = key;
+        let mut before = claimant(1, 0);
+        before.deadline = before.deadline.after(Duration::from_secs(24 * 60 * 60));
+        wait(store.claim(&connection("alice"), before));
+        assert!(matches!(wait(store.claim(&connection("alice"), claimant(2, 0))), Claimed::Ours { previous: Some(_) }));
+    }
+
     fn a_settled_attempt_tells_the_next_how_it_ended(store: &dyn Store, key: i64) {
         let first = claimant(1, 0);
         wait(store.claim(&connection("alice"), first.clone()));

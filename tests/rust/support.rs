@@ -10,6 +10,7 @@ use _core::provider::{ClientAuthentication, Endpoints, Overrides, Paths, Spec, c
 use _core::secret::ClientSecret;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio_rustls::rustls;
 
 /// 2026-01-01T00:00:00 UTC.
 pub(crate) const NOW: i64 = 1_767_225_600_000;
@@ -121,5 +122,49 @@ pub(crate) async fn read_request(stream: &mut tokio::net::TcpStream) -> String {
         if body.len() >= announced || length == 0 {
             return text;
         }
+    }
+}
+
+/// A certificate authority of one test.
+pub(crate) struct Authority {
+    /// Its certificate in PEM.
+    pub(crate) pem: String,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let pem = parameters.self_signed(&key).unwrap().pem();
+        Self {
+            pem,
+            issuer: rcgen::Issuer::new(parameters, key),
+        }
+    }
+
+    /// The port of a TLS server that is called `name` and answers one request with what `reply` makes of that port.
+    pub(crate) async fn serve(&self, name: &str, reply: impl FnOnce(u16) -> String) -> u16 {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let parameters = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+        let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let reply = reply(port);
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            if let Ok(mut stream) = acceptor.accept(stream).await {
+                let _ = stream.write_all(reply.as_bytes()).await;
+                let _ = stream.read(&mut [0; 4096]).await;
+            }
+        });
+        port
     }
 }

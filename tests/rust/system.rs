@@ -123,6 +123,57 @@ fn a_wait_on_a_number_that_is_no_open_file_is_an_error() {
 }
 
 #[test]
+fn a_signal_handler_that_ran_ends_a_wait() {
+    const NAME: &str = "system::a_signal_handler_that_ran_ends_a_wait";
+    extern "C" fn nothing(_: libc::c_int) {}
+    if !is_child(NAME) {
+        let status = in_child(NAME)
+            .stdout(Stdio::null())
+            .status()
+            .expect("it starts");
+        assert!(status.success());
+        return;
+    }
+    let ended = AtomicUsize::new(0);
+    // SAFETY: a handler that does nothing, and the id of this very thread.
+    let waiting = unsafe {
+        libc::signal(libc::SIGUSR1, nothing as *const () as libc::sighandler_t);
+        libc::pthread_self()
+    };
+    let signal = Signal::new().expect("a descriptor is free");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while ended.load(Ordering::SeqCst) == 0 {
+                // SAFETY: the thread outlives this scope.
+                unsafe { libc::pthread_kill(waiting, libc::SIGUSR1) };
+                thread::yield_now();
+            }
+        });
+        let woken = wait_readable(&[signal.as_raw_fd()], Some(Duration::from_secs(30)));
+        ended.store(1, Ordering::SeqCst);
+        assert_eq!(
+            woken.map_err(|error| error.kind()),
+            Err(std::io::ErrorKind::Interrupted)
+        );
+    });
+}
+
+#[test]
+fn what_is_registered_for_the_exit_runs_then() {
+    const NAME: &str = "system::what_is_registered_for_the_exit_runs_then";
+    extern "C" fn say_so() {
+        // SAFETY: writes a literal to standard error.
+        unsafe { libc::write(2, c"at exit".as_ptr().cast(), 7) };
+    }
+    if !is_child(NAME) {
+        let output = in_child(NAME).output().expect("it starts");
+        assert!(String::from_utf8_lossy(&output.stderr).ends_with("at exit"));
+        return;
+    }
+    system::at_exit(say_so).expect("there is room for a handler");
+}
+
+#[test]
 fn a_signal_raised_by_another_thread_ends_a_wait() {
     let signal = Arc::new(Signal::new().expect("a descriptor is free"));
     let raiser = Arc::clone(&signal);

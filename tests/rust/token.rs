@@ -164,6 +164,18 @@ async fn a_refresh_names_no_scope_when_all_that_was_granted_is_wanted() {
 }
 
 #[tokio::test]
+async fn a_request_may_run_on_any_thread() {
+    let exchange = async {
+        let http = http::Client::new(http::Options::default());
+        let spec = spec_of("http://127.0.0.1:1", GrantType::ClientCredentials);
+        let (secret, clock) = (client_secret(), clock());
+        token::client_credentials(&http, &spec, client(&secret), &[], "", &clock).await
+    };
+    let outcome = tokio::spawn(exchange).await.unwrap();
+    assert!(matches!(outcome, Outcome::NotProcessed { .. }));
+}
+
+#[tokio::test]
 async fn a_refresh_asks_for_no_more_scope_than_was_granted() {
     let request = sent(
         Ask::Refresh {
@@ -391,6 +403,33 @@ async fn a_token_that_renews_itself_travels_in_the_query_of_a_get() {
 }
 
 #[tokio::test]
+async fn a_refresh_without_refresh_token_is_sent_only_where_the_access_token_renews_itself() {
+    for renews_itself in [true, false] {
+        let server = MockServer::start().await;
+        let reply = json!({"access_token": "a1", "token_type": "Bearer"});
+        Mock::given(any())
+            .respond_with(ResponseTemplate::new(200).set_body_json(reply))
+            .mount(&server)
+            .await;
+        let mut spec = spec_of(&server.uri(), GrantType::AuthorizationCode);
+        spec.refresh.as_mut().unwrap().uses_access_token = renews_itself;
+        let refresh = Refresh {
+            refresh_token: None,
+            access_token: Some(&AccessToken::from("a0")),
+            scopes: &[],
+            granted: &[],
+            resource: "",
+            redirect_uri: None,
+            subject: None,
+        };
+        let http = http::Client::new(http::Options::default());
+        token::refresh(&http, &spec, client(&client_secret()), refresh, &clock()).await;
+        let sent = server.received_requests().await.unwrap().len();
+        assert_eq!(sent, usize::from(renews_itself));
+    }
+}
+
+#[tokio::test]
 async fn a_request_goes_to_the_url_of_the_provider_file() {
     let request = sent(PLAIN_REFRESH, |spec| {
         let base = spec
@@ -489,6 +528,12 @@ async fn a_resource_may_be_a_prefix_of_scopes() {
             Some("https://files.example/Files.Read offline_access"),
         ),
         (
+            "https://own.example/X",
+            "https://files.example",
+            Some("https://own.example/X"),
+        ),
+        ("guid/X Y", "guid", Some("guid/X guid/Y")),
+        (
             "",
             "https://files.example",
             Some("https://files.example/.default"),
@@ -538,7 +583,10 @@ async fn an_endpoint_on_a_host_that_only_metadata_named_must_be_public() {
     else {
         panic!("{outcome:?}");
     };
-    assert_eq!(reason, "the host's address is not public");
+    assert_eq!(
+        reason,
+        "example can't be reached at 127.0.0.1: the host's address is not public"
+    );
 }
 
 #[test]

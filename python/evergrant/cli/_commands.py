@@ -23,8 +23,9 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "json": click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     "grant_type": click.option(
         "--grant-type",
+        metavar="GRANT",
         type=click.Choice(["authorization_code", "client_credentials"]),
-        help="For a user, or for the application itself; by default the only configured one.",
+        help="authorization_code or client_credentials; by default the only configured one.",
     ),
     "connection": click.option(
         "--connection", metavar="NAME", default="default", show_default=True, help="Name of the connection."
@@ -44,14 +45,24 @@ def run(arguments: Sequence[str]) -> int:
     except EvergrantError as error:
         return _exit.fail(error)
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        return _fail(error)
     except click.Abort:
         click.echo(err=True)
         return _exit.INTERRUPTED
     except BrokenPipeError:
         return _exit.leave_broken_pipe()
     return code if isinstance(code, int) else _exit.DONE
+
+
+def _fail(error: click.ClickException) -> int:
+    """Say a mistake in the words that other errors are said in; no command at all is answered with the help."""
+    context = getattr(error, "ctx", None)
+    if context is None or isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+        error.show()
+    else:
+        _exit.say("error", error.format_message())
+        _exit.suggest(f"{context.command_path} --help")
+    return error.exit_code
 
 
 def common(*names: str) -> Callable[[F], F]:
@@ -157,7 +168,9 @@ def apply(path: str, *, check: bool, workspace: str | None, store: str | None, a
 @click.option("--scope", "scopes", metavar="S", multiple=True, help="A scope to ask for, too; may be repeated.")
 @click.option("--again", is_flag=True, help="Ask the person even when connected.")
 @click.option("--no-browser", is_flag=True, help="Only print the URL.")
-@click.option("--timeout", metavar="S", type=click.FloatRange(min=0), default=300.0, show_default=True)
+@click.option(
+    "--timeout", metavar="S", type=click.FloatRange(min=0), default=300.0, help="Seconds the person has; 300."
+)
 @common("connection", "grant_type", "workspace", "store", "json")
 def connect(
     provider: str,
@@ -190,7 +203,10 @@ def connect(
 @commands.command("complete-connect")
 @common("workspace", "store", "json")
 def complete_connect(*, workspace: str | None, store: str | None, as_json: bool) -> None:
-    """Finish a sign-in with the URL its browser ended at, by prompt or standard input."""
+    """Finish a sign-in with a callback URL.
+
+    The URL that the browser ended at is asked for, or read from standard input.
+    """
     url = click.prompt("Callback URL", err=True) if sys.stdin.isatty() else sys.stdin.read()
     _show(_verbs(workspace, store).complete_connect(url.strip()), as_json=as_json)
 
@@ -256,7 +272,7 @@ def status(
     store: str | None,
     as_json: bool,
 ) -> None:
-    """Show a connection, or all integrations and connections."""
+    """Show a connection, or all of them."""
     verbs = _verbs(workspace, store)
     if provider is not None:
         _show(verbs.status(provider, grant_type=grant_type, connection=connection), as_json=as_json)
@@ -366,7 +382,7 @@ def import_refresh_token(
     store: str | None,
     as_json: bool,
 ) -> None:
-    """Connect with a refresh token that was issued elsewhere."""
+    """Connect with a refresh token from elsewhere."""
     secret = _secret("--refresh-token", refresh_token_file, from_stdin=refresh_token_stdin)
     if secret is None:
         if not sys.stdin.isatty():

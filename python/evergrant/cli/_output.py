@@ -156,7 +156,12 @@ def _details(*pairs: tuple[str, str | None]) -> None:
 
 
 def _word(value: Any) -> str | None:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list, bool)) else value and str(value)
+    """A field of a parameter in a word; `None` where there is nothing to say."""
+    if isinstance(value, (dict, list)):
+        return ", ".join(value) or None
+    if isinstance(value, bool):
+        return "yes" if value else None
+    return value and str(value)
 
 
 def _moment(at: datetime | None) -> str:

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{LEASE, LEFT_TO_SEND, Lead, transient};
-use crate::engine::freshness::Freshness;
+use super::{COMMIT_TRIES, LEASE, LEFT_TO_SEND, Lead, random_fraction, transient};
+use crate::clock::Timestamp;
+use crate::engine::freshness::{self, Freshness};
 use crate::engine::record::Note;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::GrantType;
 use crate::provider::{Condemns, Grace, Rotates};
-use crate::store::{Claimant, Claimed, Ending, EndingOutcome, Slot};
+use crate::store::{Attempt, Claimant, Claimed, Ending, EndingOutcome, Slot};
 use crate::system;
 use crate::vault::{Kind, Subject};
 
@@ -48,12 +49,7 @@ impl Lead<'_> {
 
     /// Whether the last failure asks for a rest, or forbids to send the same refresh token again yet.
     pub(super) fn check_rest(&self, after_invalid_client: Option<u64>) -> Result<()> {
-        let Some(ending) = self
-            .loaded
-            .attempt
-            .as_ref()
-            .and_then(|attempt| attempt.ending.as_ref())
-        else {
+        let Some(ending) = self.ending() else {
             return Ok(());
         };
         let reconfigured = self
@@ -65,7 +61,7 @@ impl Lead<'_> {
         {
             return Ok(());
         }
-        self.check_replay(ending.outcome)?;
+        self.check_replay(ending.outcome, ending.at)?;
         let now = self.engine.clock.wall();
         match ending.retry_at {
             // A clock that was set back must not lengthen a rest beyond what it was.
@@ -80,6 +76,9 @@ impl Lead<'_> {
                     None => (format!("{} failed lately", self.spec.name), None, None),
                 };
                 match error {
+                    Some(error) if ending.outcome == EndingOutcome::ResourceRefused => {
+                        Err(self.resource_refused(error, description, reason))
+                    }
                     Some(error) if !transient(&error) => Err(self.not_processed(
                         Some(error),
                         description,
@@ -96,7 +95,7 @@ impl Lead<'_> {
 
     /// After an unknown outcome the same refresh token may go again at once only where the provider is known to accept
     /// a used one; else not before the access token is used up, which a replay could revoke with the family.
-    pub(super) fn check_replay(&self, outcome: EndingOutcome) -> Result<()> {
+    pub(super) fn check_replay(&self, outcome: EndingOutcome, sent_at: Timestamp) -> Result<()> {
         let Some(refresh) = self
             .spec
             .refresh
@@ -106,19 +105,19 @@ impl Lead<'_> {
             return Ok(());
         };
         let now = self.engine.clock.wall();
-        let sent_at = self
-            .loaded
-            .attempt
-            .as_ref()
-            .and_then(|attempt| attempt.ending.as_ref())
-            .map(|ending| ending.at);
         let forgiving = refresh.rotates == Rotates::Never
             || match refresh.grace {
                 Grace::None => false,
-                Grace::Seconds(seconds) => sent_at
-                    .is_some_and(|at| now < at.after(Duration::from_secs_f64(seconds.max(0.0)))),
+                Grace::Seconds(seconds) => {
+                    now < sent_at.after(Duration::from_secs_f64(seconds.max(0.0)))
+                }
                 Grace::FirstUse | Grace::Unlimited => true,
             };
+        let default_ends_at = self
+            .loaded
+            .connection
+            .as_ref()
+            .and_then(|row| row.expires_at);
         let used_up = self.order.reason == Freshness::Refused
             || self
                 .token
@@ -126,7 +125,8 @@ impl Lead<'_> {
                 .is_none_or(|token| match token.token.expires_at {
                     Some(_) => token.used_up(now),
                     None => token.assumed_until.is_some_and(|until| until <= now),
-                });
+                })
+                && default_ends_at.is_none_or(|ends_at| ends_at <= now);
         if forgiving || used_up {
             return Ok(());
         }
@@ -197,13 +197,19 @@ impl Lead<'_> {
         let note = self
             .engine
             .seal(subject, Kind::Note, "", self.loaded.generation(), &note)
-            .await?;
+            .await
+            // The ending counts; its words are dispensable.
+            .ok();
         let ending = Ending {
             outcome,
             failures,
             retry_at: rest.map(|rest| now.after(rest)),
-            at: now,
-            note: Some(note),
+            at: match outcome {
+                // A provider's grace counts from the use of the token, which was not before the request left.
+                EndingOutcome::Unknown => self.sent_at.unwrap_or(now),
+                EndingOutcome::NotProcessed | EndingOutcome::ResourceRefused => now,
+            },
+            note,
         };
         self.engine
             .store
@@ -214,23 +220,86 @@ impl Lead<'_> {
 
     /// Gives the claim back as it was found: nothing was sent.
     pub(super) async fn release(&self) -> Result<()> {
-        let before = self
-            .loaded
-            .attempt
-            .as_ref()
-            .and_then(|attempt| attempt.ending.clone());
-        let ending = before.unwrap_or(Ending {
-            outcome: EndingOutcome::NotProcessed,
+        let nothing_known = |outcome, at| Ending {
+            outcome,
             failures: 0,
             retry_at: None,
-            at: self.engine.clock.wall(),
+            at,
             note: None,
-        });
+        };
+        let ending = match &self.loaded.attempt {
+            None => nothing_known(EndingOutcome::NotProcessed, self.engine.clock.wall()),
+            Some(attempt) => match &attempt.ending {
+                Some(ending) => ending.clone(),
+                None => nothing_known(self.unknown(), self.claimed_at(attempt)),
+            },
+        };
         self.engine
             .store
             .settle(&self.order.key, self.attempt, ending)
             .await?;
         Ok(())
+    }
+
+    /// Ends the attempt if an error left it without an end: nobody could refresh until its deadline.
+    pub(super) async fn give_up(&self) {
+        // A reply that still is to be stored needs the attempt, which keeps others from asking.
+        if self.engine.left_behind.holds(&self.order.key) {
+            return;
+        }
+        for tries in 1..=COMMIT_TRIES {
+            match self.end_if_running().await {
+                Ok(()) => return,
+                Err(error) => {
+                    tracing::warn!(
+                        reason = error.reason(),
+                        tries,
+                        "an attempt could not be ended"
+                    );
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(50 << tries)).await;
+        }
+    }
+
+    async fn end_if_running(&self) -> Result<()> {
+        let now = self
+            .engine
+            .store
+            .load(&self.order.key, &self.order.resource)
+            .await?;
+        let runs = now
+            .attempt
+            .is_some_and(|attempt| attempt.id == self.attempt && attempt.ending.is_none());
+        if !runs {
+            return Ok(());
+        }
+        if self.sent_at.is_none() {
+            return self.release().await;
+        }
+        let failures = self.failures() + 1;
+        let rest = freshness::back_off(failures, None, random_fraction());
+        let note = self.note("The store failed during the refresh".to_owned());
+        self.settle(self.unknown(), failures, Some(rest), note)
+            .await
+    }
+
+    /// What is known of a request that may have been acted on. A service grant has nothing to lose by asking again.
+    pub(super) fn unknown(&self) -> EndingOutcome {
+        match self.service() {
+            true => EndingOutcome::NotProcessed,
+            false => EndingOutcome::Unknown,
+        }
+    }
+
+    /// When an attempt was claimed (UTC): its request left later. One of another boot left long ago.
+    pub(super) fn claimed_at(&self, attempt: &Attempt) -> Timestamp {
+        if attempt.owner.boot_id != system::owner().boot_id {
+            return Timestamp::default();
+        }
+        let now = self.engine.clock.monotonic();
+        let age = (LEASE + now.since(attempt.deadline)).saturating_sub(attempt.deadline.since(now));
+        self.engine.clock.wall().before(age)
     }
 
     /// After a commit that brought no token, the next caller must not ask at once.
@@ -261,20 +330,22 @@ impl Lead<'_> {
         self.order.key.integration.grant_type == GrantType::ClientCredentials
     }
 
-    pub(super) fn replays(&self) -> bool {
-        self.loaded
-            .attempt
-            .as_ref()
+    /// How the last attempt on this very grant ended: after a commit an ending says nothing any more.
+    fn ending(&self) -> Option<&Ending> {
+        let generation = self.loaded.generation();
+        let attempt = self.loaded.attempt.as_ref();
+        attempt
+            .filter(|attempt| attempt.generation == generation)
             .and_then(|attempt| attempt.ending.as_ref())
+    }
+
+    pub(super) fn replays(&self) -> bool {
+        self.ending()
             .is_some_and(|ending| ending.outcome == EndingOutcome::Unknown)
     }
 
     pub(super) fn failures(&self) -> u32 {
-        self.loaded
-            .attempt
-            .as_ref()
-            .and_then(|attempt| attempt.ending.as_ref())
-            .map_or(0, |ending| ending.failures)
+        self.ending().map_or(0, |ending| ending.failures)
     }
 
     pub(super) fn note(&self, reason: String) -> Note {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use self::reply::{LeftBehind, stored_token};
+use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::config::Integration;
 use crate::engine::freshness::{self, Freshness, Need, StoredToken, judge};
@@ -54,6 +55,8 @@ struct Lead<'a> {
     token: Option<Arc<StoredToken>>,
     note: Option<Note>,
     attempt: AttemptId,
+    /// When the request left, or may have left (UTC); `None` before.
+    sent_at: Option<Timestamp>,
 }
 
 /// Whether the flight is over or has to look again.
@@ -114,6 +117,7 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
             grant,
             token,
             attempt: AttemptId(vault::random_array()?),
+            sent_at: None,
         };
         lead.check_grant()?;
         lead.check_rest(invalid_client_seen)?;
@@ -123,7 +127,7 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
         match engine.store.claim(&order.key, lead.claimant()).await? {
             Claimed::Changed => {}
             Claimed::Held(attempt) => pause(&engine, &attempt).await,
-            Claimed::Ours { previous } => match lead.fly(previous).await {
+            Claimed::Ours { previous } => match lead.lead(previous).await {
                 Ok(Next::Landed(token)) => return Ok(token),
                 Ok(Next::LookAgain) => {}
                 Err(error) if error.code() == "invalid_client" && invalid_client_seen.is_none() => {
@@ -145,17 +149,35 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
 }
 
 impl Lead<'_> {
-    /// Leads the claimed attempt to its end.
+    /// Leads the claimed attempt to its end, and sees that it has one.
+    async fn lead(&mut self, previous: Option<Attempt>) -> Result<Next> {
+        let outcome = self.fly(previous).await;
+        if outcome.is_err() {
+            self.give_up().await;
+        }
+        outcome
+    }
+
     async fn fly(&mut self, previous: Option<Attempt>) -> Result<Next> {
-        let abandoned = previous
-            .as_ref()
-            .is_some_and(|attempt| attempt.ending.is_none());
-        if abandoned {
+        let news = previous != self.loaded.attempt;
+        self.loaded.attempt = previous;
+        let running = self.loaded.attempt.as_ref();
+        let running = running.filter(|attempt| attempt.ending.is_none());
+        let abandoned_at = running.map(|attempt| self.claimed_at(attempt));
+        let abandoned = abandoned_at.is_some();
+        if news && !abandoned {
+            // Another's attempt ended between our look and our claim: what it noted is judged first.
+            self.release().await?;
+            return Ok(Next::LookAgain);
+        }
+        if let Some(claimed_at) = abandoned_at {
             if self.engine.replay_orphans(Some(&self.order.key)).await? > 0 {
+                self.loaded.attempt = None;
                 self.release().await?;
                 return Ok(Next::LookAgain);
             }
-            if let Err(error) = self.check_replay(EndingOutcome::Unknown) {
+            if let Err(error) = self.check_replay(EndingOutcome::Unknown, claimed_at) {
+                self.sent_at = Some(claimed_at);
                 let note = self.note(
                     "The process that was refreshing ended before the reply was stored".to_owned(),
                 );
@@ -178,8 +200,9 @@ impl Lead<'_> {
         }
         tracing::info!(provider = %self.order.key.integration.provider, connection = %self.order.key.connection,
             reason = self.order.reason.as_str(), "refreshing");
+        self.sent_at = Some(self.engine.clock.wall());
         match self.send().await {
-            Outcome::Issued(issued) => self.issued(*issued, slot).await.map(Next::Landed),
+            Outcome::Issued(issued) => self.issued(*issued, slot).await,
             Outcome::Unusable {
                 refresh_token,
                 refresh_expires_at,
@@ -220,12 +243,13 @@ impl Lead<'_> {
             Outcome::Unknown { reason, html } => {
                 let failures = self.failures() + 1;
                 let rest = freshness::back_off(failures, None, random_fraction());
-                let outcome = match self.service() {
-                    true => EndingOutcome::NotProcessed,
-                    false => EndingOutcome::Unknown,
-                };
-                self.settle(outcome, failures, Some(rest), self.note(reason.clone()))
-                    .await?;
+                self.settle(
+                    self.unknown(),
+                    failures,
+                    Some(rest),
+                    self.note(reason.clone()),
+                )
+                .await?;
                 Err(if html {
                     self.rejected("reply_not_json", reason)
                 } else {

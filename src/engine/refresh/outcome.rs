@@ -14,19 +14,16 @@ use crate::oauth::response::{Issued, Outcome};
 use crate::oauth::revoke::RevokedToken;
 use crate::oauth::{self};
 use crate::provider::Condemns;
-use crate::secret::RefreshToken;
+use crate::secret::{AccessToken, RefreshToken};
 use crate::store::{Commit, Committed, EndingOutcome, Slot, StoredState};
 use crate::vault::{Kind, Subject};
 
 impl Lead<'_> {
     /// The reply brought a token: into the slot, into the store, and only then to the callers.
-    pub(super) async fn issued(
-        &self,
-        issued: Issued,
-        slot: Option<Arc<dyn Slot>>,
-    ) -> Result<Arc<StoredToken>> {
+    pub(super) async fn issued(&self, issued: Issued, slot: Option<Arc<dyn Slot>>) -> Result<Next> {
         let now = self.engine.clock.wall();
-        let rotated = issued.refresh_token.is_some();
+        let refresh_token = issued.refresh_token.clone();
+        let rotated = refresh_token.is_some();
         let mut grant = self
             .grant
             .clone()
@@ -62,10 +59,11 @@ impl Lead<'_> {
             rotated,
         };
         match self.engine.keep(&self.order.key, reply).await? {
-            Committed::Done => Ok(Arc::new(stored)),
+            Committed::Done => Ok(Next::Landed(Arc::new(stored))),
             Committed::Lost => {
                 self.release().await?;
-                self.adopt(stored).await
+                self.adopt(refresh_token.as_ref(), Some(&stored.token.value))
+                    .await
             }
         }
     }
@@ -85,7 +83,7 @@ impl Lead<'_> {
             let mut grant = grant.clone();
             rotate(
                 &mut grant,
-                Some(refresh_token),
+                Some(refresh_token.clone()),
                 refresh_expires_at,
                 &self.spec,
                 self.engine.clock.wall(),
@@ -97,7 +95,10 @@ impl Lead<'_> {
                 slot,
                 rotated: true,
             };
-            self.engine.keep(&self.order.key, reply).await?;
+            if self.engine.keep(&self.order.key, reply).await? == Committed::Lost {
+                self.release().await?;
+                return self.adopt(Some(&refresh_token), None).await;
+            }
             self.rest_after_commit(failures, rest, note).await?;
         } else {
             self.settle(EndingOutcome::NotProcessed, failures, Some(rest), note)
@@ -142,18 +143,7 @@ impl Lead<'_> {
             let rest = freshness::back_off(failures, None, random_fraction());
             self.settle(EndingOutcome::ResourceRefused, failures, Some(rest), note)
                 .await?;
-            let hint = self.engine.connect_command(&self.order.key, true);
-            let kind = match self.service() {
-                true => ErrorKind::ProviderRejected {
-                    error: Some(error),
-                    description,
-                },
-                false => ErrorKind::ReauthorizationRequired {
-                    error: Some(error),
-                    description,
-                },
-            };
-            return Err(Error::new(kind, "resource_refused", meaning).hint(hint));
+            return Err(self.resource_refused(error, description, meaning));
         }
         let mut grant = self
             .grant
@@ -205,18 +195,35 @@ impl Lead<'_> {
         }
     }
 
-    /// Another commit came before ours: a reconnect or another leader's is adopted, after a leave ours is revoked.
-    pub(super) async fn adopt(&self, ours: StoredToken) -> Result<Arc<StoredToken>> {
+    pub(super) fn resource_refused(
+        &self,
+        error: String,
+        description: Option<String>,
+        meaning: String,
+    ) -> Error {
+        let error = Some(error);
+        let kind = match self.service() {
+            true => ErrorKind::ProviderRejected { error, description },
+            false => ErrorKind::ReauthorizationRequired { error, description },
+        };
+        Error::new(kind, "resource_refused", meaning)
+            .hint(self.engine.connect_command(&self.order.key, true))
+    }
+
+    /// Another commit came before ours. After a reconnect or another leader's the connection is looked at again: ours
+    /// may be another account's. After a leave ours is revoked.
+    pub(super) async fn adopt(
+        &self,
+        refresh_token: Option<&RefreshToken>,
+        access_token: Option<&AccessToken>,
+    ) -> Result<Next> {
         let loaded = self
             .engine
             .store
             .load(&self.order.key, &self.order.resource)
             .await?;
         match loaded.connection.as_ref().map(|row| row.state) {
-            Some(StoredState::Connected) => {
-                let theirs = self.engine.open_token(&self.order.key, &loaded).await?;
-                Ok(theirs.unwrap_or_else(|| Arc::new(ours)))
-            }
+            Some(StoredState::Connected) => Ok(Next::LookAgain),
             Some(StoredState::ReauthorizationRequired) => {
                 let grant = self.engine.open_grant(&self.order.key, &loaded).await?;
                 Err(self
@@ -225,15 +232,17 @@ impl Lead<'_> {
             }
             None | Some(StoredState::Disconnected | StoredState::Disconnecting) => {
                 let client = self.integration.client(&self.spec);
-                let token = RevokedToken::Access(&ours.token.value);
-                if let Err(error) = oauth::revoke::revoke(
-                    &self.engine.http(),
-                    &self.spec,
-                    client,
-                    token,
-                    &self.engine.clock,
-                )
-                .await
+                let token =
+                    RevokedToken::choose(&self.spec.revocation, refresh_token, access_token);
+                if let Some(token) = token
+                    && let Err(error) = oauth::revoke::revoke(
+                        &self.engine.http(),
+                        &self.spec,
+                        client,
+                        token,
+                        &self.engine.clock,
+                    )
+                    .await
                 {
                     tracing::warn!(
                         reason = error.reason(),

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::{COMMIT_TRIES, LEASE};
 use crate::clock::Timestamp;
+use crate::engine::Engine;
 use crate::engine::freshness::{ASSUMED_LIFETIME, MARGIN_CAP, StoredToken};
 use crate::engine::record::Spill;
-use crate::engine::{Engine, runtime};
+use crate::engine::runtime::{self, Unfinished};
 use crate::error::Result;
 use crate::model::{ConnectionKey, Grant, GrantType, Token};
 use crate::provider::{Grace, Lifetime, Spec};
@@ -31,6 +32,27 @@ pub(super) struct Reply {
     pub(super) rotated: bool,
 }
 
+impl LeftBehind {
+    /// Whether a reply of this connection still is to be stored.
+    pub(super) fn holds(&self, key: &ConnectionKey) -> bool {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(key)
+    }
+}
+
+impl Reply {
+    /// Empties the slot of a committed reply. One that stays is forgotten later, by its generation.
+    fn clear_slot(&self) {
+        if let Some(slot) = &self.slot
+            && let Err(error) = slot.clear()
+        {
+            tracing::debug!(reason = error.reason(), "a slot could not be emptied");
+        }
+    }
+}
+
 impl std::fmt::Debug for Reply {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
@@ -47,25 +69,13 @@ impl Engine {
         key: &ConnectionKey,
         reply: Reply,
     ) -> Result<Committed> {
-        if reply.rotated
-            && let Some(slot) = &reply.slot
-        {
-            let spilled = self.spilled(key, &reply).await?;
-            if let Err(error) = slot.write(&spilled) {
-                tracing::warn!(
-                    reason = error.reason(),
-                    "the reply could not be written to its slot"
-                );
-            }
-        }
+        let in_slot = self.write_to_slot(key, &reply).await;
         let mut tries = 0;
         loop {
             tries += 1;
             match self.commit_reply(key, &reply).await {
                 Ok(committed) => {
-                    if let Some(slot) = &reply.slot {
-                        slot.clear()?;
-                    }
+                    reply.clear_slot();
                     return Ok(committed);
                 }
                 Err(error) if tries < COMMIT_TRIES => {
@@ -77,11 +87,9 @@ impl Engine {
                     tokio::time::sleep(Duration::from_millis(50 << tries)).await;
                 }
                 Err(error) => {
-                    let saved = match (&reply.slot, reply.rotated) {
-                        (_, false) => true,
-                        (Some(slot), true) => slot.sync().is_ok(),
-                        (None, true) => false,
-                    };
+                    let in_slot = in_slot || self.write_to_slot(key, &reply).await;
+                    let saved = !reply.rotated
+                        || in_slot && reply.slot.as_ref().is_some_and(|slot| slot.sync().is_ok());
                     tracing::error!(
                         reason = error.reason(),
                         saved,
@@ -93,7 +101,12 @@ impl Engine {
                         .unwrap_or_else(PoisonError::into_inner)
                         .insert(key.clone(), reply);
                     let (engine, key) = (Arc::clone(self), key.clone());
-                    runtime::spawn(async move { engine.commit_later(&key).await });
+                    // What is nowhere but in memory is waited for at exit.
+                    let unfinished = (!saved).then(Unfinished::begin);
+                    runtime::spawn(async move {
+                        engine.commit_later(&key).await;
+                        drop(unfinished);
+                    });
                     // Nothing rotated, or the reply is safe in its slot: nothing to lose, so it serves.
                     return if saved {
                         Ok(Committed::Done)
@@ -103,6 +116,24 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Writes a rotated reply to its slot; `false` when it is not in there.
+    async fn write_to_slot(&self, key: &ConnectionKey, reply: &Reply) -> bool {
+        let Some(slot) = reply.slot.as_ref().filter(|_| reply.rotated) else {
+            return false;
+        };
+        let written = match self.spilled(key, reply).await {
+            Ok(spilled) => slot.write(&spilled),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &written {
+            tracing::warn!(
+                reason = error.reason(),
+                "the reply could not be written to its slot"
+            );
+        }
+        written.is_ok()
     }
 
     /// Commits a reply that this process could not store before.
@@ -118,14 +149,19 @@ impl Engine {
             return Ok(());
         };
         self.commit_reply(key, &reply).await?;
-        if let Some(slot) = &reply.slot {
-            slot.clear()?;
-        }
-        self.left_behind
+        reply.clear_slot();
+        let mut left = self
+            .left_behind
             .0
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(key);
+            .unwrap_or_else(PoisonError::into_inner);
+        // Another caller may have committed it too, and left a later one since.
+        if left
+            .get(key)
+            .is_some_and(|left| left.attempt == reply.attempt)
+        {
+            left.remove(key);
+        }
         Ok(())
     }
 
@@ -153,9 +189,15 @@ impl Engine {
             let loaded = self.store.load(key, "").await?;
             // It must follow the stored generation directly: else it is older than a reconnect.
             if loaded.generation() > 0 && sealed.generation == loaded.generation() + 1 {
-                let spill: Spill = self
-                    .open(Subject::Connection(key), Kind::Spill, "", sealed)
-                    .await?;
+                let opened = self.open::<Spill>(Subject::Connection(key), Kind::Spill, "", sealed);
+                let spill = match opened.await {
+                    Ok(spill) => spill,
+                    Err(error) => {
+                        // It must not keep the others, and the store itself, from being used.
+                        tracing::warn!(reason = error.reason(), "a reply in a slot does not open");
+                        continue;
+                    }
+                };
                 let reply = Reply {
                     spill,
                     expected: loaded.generation(),

@@ -97,7 +97,10 @@ pub(super) fn explain(file: &StoreFile, error: &rusqlite::Error) -> Error {
             "store_busy",
             "is being written by another process for too long",
         ),
-        (ErrorCode::DiskFull, _) => file.error("disk_full", "can't be written: the disk is full"),
+        // The log's index is one file more that a full disk has no room for.
+        (ErrorCode::DiskFull, _) | (_, ffi::SQLITE_IOERR_SHMSIZE) => {
+            file.error("disk_full", "can't be written: the disk is full")
+        }
         (ErrorCode::ReadOnly, ffi::SQLITE_READONLY_DBMOVED) => file.gone(),
         (ErrorCode::ReadOnly, _) => file.read_only(),
         (ErrorCode::NotADatabase, _) => foreign(file),

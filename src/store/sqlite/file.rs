@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::fs::{Access, access};
 
 use crate::error::{Error, Result};
 use crate::system;
@@ -107,7 +107,8 @@ impl StoreFile {
             io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => self.read_only(),
             _ => self.error("store_unwritable", format!("can't be made: {error}")),
         };
-        if is_filled(&self.beside("-wal")) {
+        // In this order: another process that makes the store has the file before its log.
+        if is_filled(&self.beside("-wal")) && fs::symlink_metadata(&self.path).is_err() {
             return Err(self.gone());
         }
         let folder = self.path.parent().unwrap_or(Path::new("/"));
@@ -266,7 +267,7 @@ fn canonical(folder: &Path) -> io::Result<PathBuf> {
 }
 
 fn may_write(path: &Path) -> bool {
-    accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+    access(path, Access::WRITE_OK).is_ok()
 }
 
 fn is_filled(path: &Path) -> bool {

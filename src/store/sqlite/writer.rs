@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::Inner;
 use super::connection::explain;
 use crate::error::{Error, Result};
+use crate::store::lock;
 use crate::system;
 
 /// How often, and after what pause, a batch is tried again while another process writes: 10 s in all.
@@ -105,7 +106,7 @@ where
 impl Queue {
     /// Hands a job to the writer thread, which the first one starts.
     pub(super) fn submit(self: &Arc<Self>, job: Job) -> Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         if !state.started {
             let queue = Arc::clone(self);
             system::spawn_thread("evergrant-store", move || queue.serve()).map_err(|error| {
@@ -123,10 +124,7 @@ impl Queue {
 
     /// Lets the thread end: the store is closed.
     pub(super) fn stop(&self) {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .stopped = true;
+        lock(&self.state).stopped = true;
         self.ready.notify_one();
     }
 
@@ -138,7 +136,7 @@ impl Queue {
 
     /// Waits for jobs outside the fork gate; `None` when the store is closed.
     fn take(&self) -> Option<Vec<Job>> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         loop {
             if !state.jobs.is_empty() {
                 return Some(std::mem::take(&mut state.jobs));
@@ -169,7 +167,7 @@ fn commit(mut jobs: Vec<Job>) {
 fn try_commit(mut jobs: Vec<Job>, last: bool) -> Option<Vec<Job>> {
     let _entered = system::enter();
     let store = Arc::clone(&jobs.first()?.store);
-    let mut side = store.writer.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut side = lock(&store.writer);
     let durable = jobs.iter().any(|job| job.durable);
     let begun = store
         .for_writing(&mut side)

@@ -34,9 +34,14 @@ class UserAgent:
         return self._follow(authorization_url, agree=False)
 
     def deliver(self, callback_url: str) -> tuple[int, str]:
-        """Follows the redirect to the client; returns the status and the page it shows."""
-        status, _, page = self._request(Request(callback_url))
-        return status, page
+        """Follows the redirect to the client, and on from there; returns the status and the page it ends at."""
+        url = callback_url
+        for _ in range(PAGES_AT_MOST):
+            status, location, page = self._request(Request(url))
+            if location is None:
+                return status, page
+            url = urljoin(url, location)
+        raise AuthorizationRefused(f"no page after {PAGES_AT_MOST} redirects")
 
     def connect(self, authorization_url: str) -> tuple[int, str]:
         """Consents and follows the redirect: what `connect(open_browser=)` calls."""
@@ -61,10 +66,8 @@ class UserAgent:
             elif status == 200:
                 request = self._answer(_Form.of(page), request.full_url, agree=agree)
             else:
-                message = f"the authorization server answered {status}: {_Form.of(page).text[:300]}"
-                raise AuthorizationRefused(message)
-        message = f"no callback after {PAGES_AT_MOST} pages"
-        raise AuthorizationRefused(message)
+                raise AuthorizationRefused(f"the authorization server answered {status}: {_Form.of(page).text[:300]}")
+        raise AuthorizationRefused(f"no callback after {PAGES_AT_MOST} pages")
 
     def _answer(self, form: _Form, url: str, *, agree: bool) -> Request:
         if not agree:

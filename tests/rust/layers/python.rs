@@ -3,8 +3,16 @@
 /// The layers, lowest first; a module imports its own layer and those below.
 const LAYERS: [&[&str]; 6] = [
     &["_core"],
-    &["_docstring", "_redact", "_template", "_types", "exceptions"],
-    &["_api", "_sign_in"],
+    &[
+        "_bridge",
+        "_docstring",
+        "_redact",
+        "_signature",
+        "_template",
+        "_types",
+        "exceptions",
+    ],
+    &["_api", "_sign_in", "_token_source"],
     &[
         "",
         "aio",
