@@ -7,6 +7,7 @@ Nothing else differs from what a reader does.
 from __future__ import annotations
 
 import doctest
+import inspect
 import os
 import pty
 import re
@@ -16,10 +17,12 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import click
 import httpx
 import pytest
 
 import evergrant
+from evergrant.cli import _commands, _exit
 from support import AuthorizationServer, UserAgent
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +34,9 @@ sys.path.insert(0, {str(ROOT / "tests" / "python")!r})
 from support import UserAgent
 UserAgent("ada").connect(sys.argv[1])
 """
+
+# What a reader calls: the verbs and the classes that one makes oneself.
+PUBLIC = {name for name in evergrant.__all__ if name[0].islower()} - {"injected", "aio", "exceptions"} | {"Workspace"}
 
 # `make demo` without its set-up, which whoever runs the tests has done.
 COMMANDS = {"make demo": f"{sys.executable} {ROOT}/examples/demo.py"}
@@ -176,3 +182,81 @@ def test_what_the_readme_shows_is_what_happens(title: str, reader: Reader) -> No
         callback = visitor.consent(reader.names["begin"]("user-7", session="cookie"))
         assert "session" in reader.names["finish"](callback, session="another")
         assert reader.names["finish"](callback, session="cookie") == "Connected as grace@example.com."
+
+
+def table(title: str) -> list[list[str]]:
+    """The cells of the rows of the table below a heading, without the code marks."""
+    rows = re.findall(r"^\| (.+) \|$", sections()[title], re.MULTILINE)
+    return [row.replace("`", "").split(" | ") for row in rows[1:]]
+
+
+def test_the_providers_are_those_of_the_catalogue(home: Path) -> None:
+    shown = [(row[0], row[1], row[2].split(", ")) for row in table("Providers")]
+    assert shown == [(one.id, one.name, list(one.grant_types)) for one in evergrant.providers()]
+
+
+def test_a_provider_rotates_its_refresh_tokens_as_its_file_says() -> None:
+    catalogue = ROOT / "src" / "provider" / "catalog"
+    for name, _, _, rotation, _ in table("Providers"):
+        text = (catalogue / f"{name}.yaml").read_text()
+        if extended := re.search(r"^extends: (\w+)", text, re.MULTILINE):
+            text += (catalogue / f"{extended[1]}.yaml").read_text()
+        found = re.search(r"rotates: (\w+)", text)
+        assert found is not None
+        assert rotation.startswith({"always": "rotate", "never": "stay the same"}[found[1]]), name
+
+
+def test_every_command_and_option_is_in_the_readme() -> None:
+    shown = {}
+    for command, text in table("Command line"):
+        name, _, argument = command.partition(" ")
+        shown[name] = (argument, sorted(re.findall(r"--[\w-]+", text)))
+    common = re.search(r"they take (.*?)\.", sections()["Command line"], re.DOTALL)
+    assert common is not None
+    everywhere = set(re.findall(r"--[\w-]+", common[1]))
+    commands = {}
+    for name, command in _commands.commands.commands.items():
+        options = [option.opts[0] for option in command.params if isinstance(option, click.Option)]
+        arguments = [parameter for parameter in command.params if isinstance(parameter, click.Argument)]
+        words = " ".join(f"{one.make_metavar(click.Context(command))}" for one in arguments)
+        commands[name] = (words, sorted(set(options) - everywhere))
+    assert shown == commands
+
+
+def test_every_exit_code_is_that_of_its_errors() -> None:
+    text = sections()["Command line"]
+    for code, error in [
+        (1, evergrant.ProviderRejected),
+        (2, evergrant.UnknownProvider),
+        (3, evergrant.NotConfigured),
+        (4, evergrant.ReauthorizationRequired),
+        (5, evergrant.ProviderUnavailable),
+        (6, evergrant.VaultLocked),
+    ]:
+        assert _exit.code_of(error("")) == code
+        assert re.search(rf"[:;]\s{code}\s", text)
+
+
+def test_every_variable_is_one_that_the_code_reads() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "src").rglob("*.rs"))
+    assert {row[0] for row in table("Environment")} == set(re.findall(r"EVERGRANT_[A-Z_]+\b(?<!_)", sources))
+
+
+def test_every_signature_is_the_one_that_can_be_called() -> None:
+    shown = re.findall(r"`(\w+)(\([^`]*\))`", sections()["API"])
+    assert {name for name, _ in shown} == PUBLIC
+    for name, signature in shown:
+        assert signature == str(signature_of(getattr(evergrant, name))), name
+
+
+def signature_of(verb: Any) -> inspect.Signature:
+    """The parameters of a verb and their defaults, without types."""
+    full = inspect.signature(verb)
+    plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in full.parameters.values()]
+    return inspect.Signature(plain)
+
+
+def test_every_link_leads_to_a_file() -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", README)
+    assert targets
+    assert [target for target in targets if not (ROOT / target).is_file()] == []
