@@ -158,10 +158,10 @@ pub fn judge(
         Freshness::Expired
     } else if left < need.min_ttl.unwrap_or_else(|| stored.default_min_ttl()) {
         Freshness::BelowMinTtl
-    } else if left < stored.margin(key) {
-        Freshness::Expiring
     } else if need.at_once {
         Freshness::Asked
+    } else if left < stored.margin(key) {
+        Freshness::Expiring
     } else {
         Freshness::Fresh
     }

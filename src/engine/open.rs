@@ -93,24 +93,73 @@ pub async fn open(choice: Choice, environment: &Environment) -> Result<Arc<Engin
     if let Some(engine) = shared(&store, &workspace, &keys, &choice.clock, &http_options) {
         return Ok(engine);
     }
-    keys.check(&*store).await?;
-    let engine = Arc::new(Engine {
-        workspace: workspace.into(),
-        store,
-        keys,
-        cache: Cache::new(choice.clock.clone()),
-        clock: choice.clock,
-        catalog: Catalog::with_folders(&environment.providers)?,
-        flights: Flights::default(),
-        left_behind: super::refresh::LeftBehind::default(),
-        http: Mutex::default(),
-        http_options,
+    let catalog = Catalog::with_folders(&environment.providers)?;
+    let engine = Engine {
         command_options: options,
-    });
+        ..over(
+            workspace.into(),
+            store,
+            keys,
+            choice.clock,
+            catalog,
+            http_options,
+        )
+    };
+    let engine = begin(engine).await?;
     ENGINES
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .push(Arc::downgrade(&engine));
+    Ok(engine)
+}
+
+/// Opens a workspace on a store of the caller's own making. The engine is shared with nobody: two on one store behave as
+/// two processes do.
+///
+/// # Errors
+/// Those of [`open`], as far as they are not about the place of the store.
+pub async fn open_on(
+    store: Arc<dyn Store>,
+    workspace: &str,
+    key: ExplicitKey,
+    clock: Clock,
+    catalog: Catalog,
+) -> Result<Arc<Engine>> {
+    check_name(workspace, "workspace")?;
+    let keys = Keys::read(KeySource {
+        explicit: Some(key),
+        ..KeySource::default()
+    })?;
+    let options = http::Options::default();
+    begin(over(workspace.into(), store, keys, clock, catalog, options)).await
+}
+
+fn over(
+    workspace: Arc<str>,
+    store: Arc<dyn Store>,
+    keys: Keys,
+    clock: Clock,
+    catalog: Catalog,
+    http_options: http::Options,
+) -> Engine {
+    Engine {
+        workspace,
+        store,
+        keys,
+        cache: Cache::new(clock.clone()),
+        clock,
+        catalog,
+        flights: Flights::default(),
+        left_behind: super::refresh::LeftBehind::default(),
+        http: Mutex::default(),
+        http_options,
+        command_options: String::new(),
+    }
+}
+
+/// Holds the key against the store, and stores what processes that are gone left in their slots.
+async fn begin(engine: Engine) -> Result<Arc<Engine>> {
+    engine.keys.check(&*engine.store).await?;
     if engine.store.writable()
         && let Err(error) = engine.replay_orphans(None).await
     {
@@ -120,7 +169,7 @@ pub async fn open(choice: Choice, environment: &Environment) -> Result<Arc<Engin
             "replies left in slots could not be stored"
         );
     }
-    Ok(engine)
+    Ok(Arc::new(engine))
 }
 
 /// The engine that already serves this workspace of this store with this key and these options.

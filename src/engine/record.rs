@@ -76,6 +76,9 @@ pub struct Note {
     pub description: Option<String>,
     /// The revision of the integration that was used: a later one may try at once.
     pub revision: u64,
+    /// The resource that was asked for, empty for the default one.
+    #[serde(default)]
+    pub resource: String,
 }
 
 /// Becomes the plaintext of a record, and is made from one.

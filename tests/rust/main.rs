@@ -4,6 +4,7 @@
 mod account;
 mod authorize;
 mod discovery;
+mod engine;
 mod http;
 mod layers;
 mod provider;

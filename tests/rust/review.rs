@@ -180,7 +180,8 @@ fn a_slot_whose_reply_two_callers_forget_is_given_to_one_flight() {
     one.write(&reply(2)).unwrap();
     two.write(&reply(3)).unwrap();
     drop((one, two));
-    assert_eq!(spill.orphans(None).unwrap().len(), 2);
+    let left = spill.orphans(None).unwrap();
+    assert_ne!(left[0].spilled, left[1].spilled);
 }
 
 async fn workspace(store: &str) -> (tempfile::TempDir, Arc<Engine>, Arc<ManualClock>) {

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{LEASE, LEFT_TO_SEND, Lead, transient};
+use super::{LEASE, LEFT_TO_SEND, Lead};
+use crate::clock::Timestamp;
 use crate::engine::freshness::Freshness;
 use crate::engine::record::Note;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::GrantType;
 use crate::provider::{Condemns, Grace, Rotates};
-use crate::store::{Claimant, Claimed, Ending, EndingOutcome, Slot};
+use crate::store::{Attempt, Claimant, Claimed, Ending, EndingOutcome, Sealed, Slot};
 use crate::system;
 use crate::vault::{Kind, Subject};
 
@@ -48,100 +49,99 @@ impl Lead<'_> {
 
     /// Whether the last failure asks for a rest, or forbids to send the same refresh token again yet.
     pub(super) fn check_rest(&self, after_invalid_client: Option<u64>) -> Result<()> {
-        let Some(ending) = self
-            .loaded
-            .attempt
-            .as_ref()
-            .and_then(|attempt| attempt.ending.as_ref())
-        else {
+        let Some(ending) = self.ending() else {
             return Ok(());
         };
-        let reconfigured = self
+        if after_invalid_client.is_some() {
+            return Ok(());
+        }
+        if ending.outcome == EndingOutcome::Unknown {
+            self.check_replay(ending.at)?;
+        } else if self
             .note
             .as_ref()
-            .is_some_and(|note| note.revision != self.integration.revision);
-        if reconfigured && ending.outcome == EndingOutcome::NotProcessed
-            || after_invalid_client.is_some()
+            .is_some_and(|note| note.revision != self.integration.revision)
         {
             return Ok(());
         }
-        self.check_replay(ending.outcome)?;
         let now = self.engine.clock.wall();
-        match ending.retry_at {
-            // A clock that was set back must not lengthen a rest beyond what it was.
-            Some(retry_at) if retry_at > now && ending.at <= now => {
-                let rest = retry_at.since(now);
-                let (reason, error, description) = match &self.note {
-                    Some(note) => (
-                        note.reason.clone(),
-                        note.error.clone(),
-                        note.description.clone(),
-                    ),
-                    None => (format!("{} failed lately", self.spec.name), None, None),
-                };
-                match error {
-                    Some(error) if !transient(&error) => Err(self.not_processed(
-                        Some(error),
-                        description,
-                        Condemns::Nothing,
-                        reason,
-                        rest,
-                    )),
-                    _ => Err(self.unavailable(reason, Some(rest))),
-                }
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// After an unknown outcome the same refresh token may go again at once only where the provider is known to accept
-    /// a used one; else not before the access token is used up, which a replay could revoke with the family.
-    pub(super) fn check_replay(&self, outcome: EndingOutcome) -> Result<()> {
-        let Some(refresh) = self
-            .spec
-            .refresh
-            .as_ref()
-            .filter(|_| outcome == EndingOutcome::Unknown)
+        // A clock that was set back must not lengthen a rest beyond what it was.
+        let Some(retry_at) = ending
+            .retry_at
+            .filter(|retry_at| *retry_at > now && ending.at <= now)
         else {
             return Ok(());
         };
-        let now = self.engine.clock.wall();
-        let sent_at = self
-            .loaded
-            .attempt
-            .as_ref()
-            .and_then(|attempt| attempt.ending.as_ref())
-            .map(|ending| ending.at);
-        let forgiving = refresh.rotates == Rotates::Never
-            || match refresh.grace {
-                Grace::None => false,
-                Grace::Seconds(seconds) => sent_at
-                    .is_some_and(|at| now < at.after(Duration::from_secs_f64(seconds.max(0.0)))),
-                Grace::FirstUse | Grace::Unlimited => true,
-            };
-        let used_up = self.order.reason == Freshness::Refused
-            || self
-                .token
-                .as_ref()
-                .is_none_or(|token| match token.token.expires_at {
-                    Some(_) => token.used_up(now),
-                    None => token.assumed_until.is_some_and(|until| until <= now),
-                });
-        if forgiving || used_up {
+        let rest = retry_at.since(now);
+        let Some(note) = self.note.clone() else {
+            let reason = format!("{} failed lately", self.spec.name);
+            return Err(self.unavailable(reason, Some(rest)));
+        };
+        Err(match note.error {
+            Some(error) if ending.outcome == EndingOutcome::ResourceRefused => {
+                self.resource_refused(error, note.description, note.reason)
+            }
+            error => self.not_processed(
+                error,
+                note.description,
+                Condemns::Nothing,
+                note.reason,
+                rest,
+            ),
+        })
+    }
+
+    /// After an unknown outcome the same refresh token may go again only where the provider is known to accept a used
+    /// one; else not before the access token is used up, which a replay could revoke with the family.
+    pub(super) fn check_replay(&self, sent_at: Timestamp) -> Result<()> {
+        let left = self.left_of_tokens();
+        if left.is_zero() || self.forgives(sent_at) {
             return Ok(());
         }
-        let left = self
-            .token
-            .as_ref()
-            .and_then(|token| token.token.expires_at)
-            .map(|expires_at| expires_at.since(now));
         Err(self.unavailable(
             format!(
                 "The reply to the last refresh of {} was lost; asking again could end the token that still works",
                 self.spec.name
             ),
-            left,
+            Some(left).filter(|left| *left < Duration::MAX),
         ))
+    }
+
+    /// Whether a refresh token that was used at `sent_at` still is accepted, by the provider file's word.
+    pub(super) fn forgives(&self, sent_at: Timestamp) -> bool {
+        let now = self.engine.clock.wall();
+        let Some(refresh) = self.spec.refresh.as_ref().filter(|_| !self.service()) else {
+            return true;
+        };
+        refresh.rotates == Rotates::Never
+            || match refresh.grace {
+                Grace::None => false,
+                Grace::Seconds(seconds) => {
+                    now < sent_at.after(Duration::from_secs_f64(seconds.max(0.0)))
+                }
+                Grace::FirstUse | Grace::Unlimited => true,
+            }
+    }
+
+    /// How long the access tokens that are known here still work: that of the resource, and that of the default one,
+    /// which has the same refresh token.
+    pub(super) fn left_of_tokens(&self) -> Duration {
+        let now = self.engine.clock.wall();
+        let own = self
+            .token
+            .as_ref()
+            .filter(|_| self.order.reason != Freshness::Refused)
+            .map(|token| {
+                let ends = token.token.expires_at.or(token.assumed_until);
+                ends.map_or(Duration::MAX, |ends| ends.since(now))
+            });
+        let default = self
+            .loaded
+            .connection
+            .as_ref()
+            .filter(|_| !self.order.resource.is_empty())
+            .and_then(|row| Some(row.expires_at?.since(now)));
+        own.max(default).unwrap_or_default()
     }
 
     /// Space for the reply, taken before anything is sent: this is how a full disk is found first.
@@ -183,26 +183,23 @@ impl Lead<'_> {
         }
     }
 
+    /// Ends the attempt, whose request left at `at`, without a commit.
     pub(super) async fn settle(
         &self,
         outcome: EndingOutcome,
+        at: Timestamp,
         failures: u32,
-        rest: Option<Duration>,
+        rest: Duration,
         note: Note,
     ) -> Result<()> {
-        let now = self.engine.clock.wall();
         tracing::warn!(provider = %self.order.key.integration.provider, connection = %self.order.key.connection,
             reason = %note.reason, "refresh failed");
-        let subject = Subject::Connection(&self.order.key);
-        let note = self
-            .engine
-            .seal(subject, Kind::Note, "", self.loaded.generation(), &note)
-            .await?;
+        let note = self.sealed(&note).await?;
         let ending = Ending {
             outcome,
             failures,
-            retry_at: rest.map(|rest| now.after(rest)),
-            at: now,
+            retry_at: Some(self.engine.clock.wall().after(rest)),
+            at,
             note: Some(note),
         };
         self.engine
@@ -212,25 +209,55 @@ impl Lead<'_> {
         Ok(())
     }
 
-    /// Gives the claim back as it was found: nothing was sent.
+    async fn sealed(&self, note: &Note) -> Result<Sealed> {
+        let subject = Subject::Connection(&self.order.key);
+        let generation = self.loaded.generation();
+        self.engine
+            .seal(subject, Kind::Note, "", generation, note)
+            .await
+    }
+
+    /// Gives the claim back as it was found: nothing was sent. What an owner that is gone left unended stays unknown.
     pub(super) async fn release(&self) -> Result<()> {
-        let before = self
-            .loaded
-            .attempt
-            .as_ref()
-            .and_then(|attempt| attempt.ending.clone());
-        let ending = before.unwrap_or(Ending {
-            outcome: EndingOutcome::NotProcessed,
-            failures: 0,
-            retry_at: None,
-            at: self.engine.clock.wall(),
-            note: None,
-        });
+        let ending = match &self.loaded.attempt {
+            Some(Attempt {
+                ending: Some(before),
+                ..
+            }) => before.clone(),
+            Some(abandoned) if !self.service() => {
+                let reason = "The process that was refreshing ended before the reply was stored";
+                let note = self.note(reason.to_owned());
+                Ending {
+                    outcome: EndingOutcome::Unknown,
+                    failures: 1,
+                    retry_at: None,
+                    at: self.begun_at(abandoned),
+                    note: self.sealed(&note).await.ok(),
+                }
+            }
+            _ => Ending {
+                outcome: EndingOutcome::NotProcessed,
+                failures: 0,
+                retry_at: None,
+                at: self.engine.clock.wall(),
+                note: None,
+            },
+        };
         self.engine
             .store
             .settle(&self.order.key, self.attempt, ending)
             .await?;
         Ok(())
+    }
+
+    /// When an attempt began; that of another boot long ago.
+    pub(super) fn begun_at(&self, attempt: &Attempt) -> Timestamp {
+        if attempt.owner.boot_id != system::owner().boot_id {
+            return Timestamp::default();
+        }
+        let now = self.engine.clock.monotonic();
+        let age = LEASE.saturating_sub(attempt.deadline.since(now)) + now.since(attempt.deadline);
+        self.engine.clock.wall().before(age)
     }
 
     /// After a commit that brought no token, the next caller must not ask at once.
@@ -251,7 +278,8 @@ impl Lead<'_> {
             ..self.claimant()
         };
         if let Claimed::Ours { .. } = self.engine.store.claim(&self.order.key, claimant).await? {
-            self.settle(EndingOutcome::NotProcessed, failures, Some(rest), note)
+            let now = self.engine.clock.wall();
+            self.settle(EndingOutcome::NotProcessed, now, failures, rest, note)
                 .await?;
         }
         Ok(())
@@ -262,19 +290,20 @@ impl Lead<'_> {
     }
 
     pub(super) fn replays(&self) -> bool {
-        self.loaded
-            .attempt
-            .as_ref()
-            .and_then(|attempt| attempt.ending.as_ref())
+        self.ending()
             .is_some_and(|ending| ending.outcome == EndingOutcome::Unknown)
     }
 
     pub(super) fn failures(&self) -> u32 {
-        self.loaded
-            .attempt
-            .as_ref()
-            .and_then(|attempt| attempt.ending.as_ref())
-            .map_or(0, |ending| ending.failures)
+        self.ending().map_or(0, |ending| ending.failures)
+    }
+
+    /// How the last attempt ended, as far as it matters here: a resource that was refused matters to no other.
+    fn ending(&self) -> Option<&Ending> {
+        let resource = self.note.as_ref().map_or("", |note| note.resource.as_str());
+        let ending = self.loaded.attempt.as_ref()?.ending.as_ref()?;
+        (ending.outcome != EndingOutcome::ResourceRefused || resource == self.order.resource)
+            .then_some(ending)
     }
 
     pub(super) fn note(&self, reason: String) -> Note {
@@ -283,6 +312,7 @@ impl Lead<'_> {
             error: None,
             description: None,
             revision: self.integration.revision,
+            resource: self.order.resource.clone(),
         }
     }
 }

@@ -20,11 +20,7 @@ use crate::vault::{Kind, Subject};
 
 impl Lead<'_> {
     /// The reply brought a token: into the slot, into the store, and only then to the callers.
-    pub(super) async fn issued(
-        &self,
-        issued: Issued,
-        slot: Option<Arc<dyn Slot>>,
-    ) -> Result<Arc<StoredToken>> {
+    pub(super) async fn issued(&self, issued: Issued, slot: Option<Arc<dyn Slot>>) -> Result<Next> {
         let now = self.engine.clock.wall();
         let rotated = issued.refresh_token.is_some();
         let mut grant = self
@@ -61,12 +57,10 @@ impl Lead<'_> {
             slot,
             rotated,
         };
+        let spill = reply.spill.clone();
         match self.engine.keep(&self.order.key, reply).await? {
-            Committed::Done => Ok(Arc::new(stored)),
-            Committed::Lost => {
-                self.release().await?;
-                self.adopt(stored).await
-            }
+            Committed::Done => Ok(Next::Landed(Arc::new(stored))),
+            Committed::Lost => self.lost(spill).await,
         }
     }
 
@@ -97,10 +91,14 @@ impl Lead<'_> {
                 slot,
                 rotated: true,
             };
-            self.engine.keep(&self.order.key, reply).await?;
+            let spill = reply.spill.clone();
+            if self.engine.keep(&self.order.key, reply).await? == Committed::Lost {
+                return self.lost(spill).await;
+            }
             self.rest_after_commit(failures, rest, note).await?;
         } else {
-            self.settle(EndingOutcome::NotProcessed, failures, Some(rest), note)
+            let now = self.engine.clock.wall();
+            self.settle(EndingOutcome::NotProcessed, now, failures, rest, note)
                 .await?;
         }
         Err(self.rejected("reply_unusable", rule))
@@ -132,20 +130,10 @@ impl Lead<'_> {
             };
             let failures = self.failures() + 1;
             let rest = freshness::back_off(failures, None, random_fraction());
-            self.settle(EndingOutcome::ResourceRefused, failures, Some(rest), note)
+            let now = self.engine.clock.wall();
+            self.settle(EndingOutcome::ResourceRefused, now, failures, rest, note)
                 .await?;
-            let hint = self.engine.connect_command(&self.order.key, true);
-            let kind = match self.service() {
-                true => ErrorKind::ProviderRejected {
-                    error: Some(error),
-                    description,
-                },
-                false => ErrorKind::ReauthorizationRequired {
-                    error: Some(error),
-                    description,
-                },
-            };
-            return Err(Error::new(kind, "resource_refused", meaning).hint(hint));
+            return Err(self.resource_refused(error, description, meaning));
         }
         let mut grant = self
             .grant
@@ -197,44 +185,70 @@ impl Lead<'_> {
         }
     }
 
-    /// Another commit came before ours: a reconnect or another leader's is adopted, after a leave ours is revoked.
-    pub(super) async fn adopt(&self, ours: StoredToken) -> Result<Arc<StoredToken>> {
-        let loaded = self
-            .engine
-            .store
-            .load(&self.order.key, &self.order.resource)
-            .await?;
-        match loaded.connection.as_ref().map(|row| row.state) {
-            Some(StoredState::Connected) => {
-                let theirs = self.engine.open_token(&self.order.key, &loaded).await?;
-                Ok(theirs.unwrap_or_else(|| Arc::new(ours)))
-            }
-            Some(StoredState::ReauthorizationRequired) => {
-                let grant = self.engine.open_grant(&self.order.key, &loaded).await?;
-                Err(self
-                    .engine
-                    .reauthorization_required(&self.order.key, grant.as_ref()))
-            }
-            None | Some(StoredState::Disconnected | StoredState::Disconnecting) => {
-                let client = self.integration.client(&self.spec);
-                let token = RevokedToken::Access(&ours.token.value);
-                if let Err(error) = oauth::revoke::revoke(
-                    &self.engine.http(),
-                    &self.spec,
-                    client,
-                    token,
-                    &self.engine.clock,
-                )
-                .await
-                {
-                    tracing::warn!(
-                        reason = error.reason(),
-                        "a token issued while disconnecting lives on"
-                    );
-                }
-                Err(self.engine.not_connected(&self.order.key))
+    /// Another commit came before ours: a reconnect or another leader's counts, after a leave ours is revoked.
+    async fn lost(&self, ours: Spill) -> Result<Next> {
+        self.release().await?;
+        let loaded = self.engine.store.load(&self.order.key, "").await?;
+        if matches!(
+            loaded.connection.as_ref().map(|row| row.state),
+            Some(StoredState::Connected | StoredState::ReauthorizationRequired)
+        ) {
+            return Ok(Next::LookAgain);
+        }
+        let before = self
+            .grant
+            .as_ref()
+            .and_then(|grant| grant.refresh_token.as_ref());
+        // Whoever left has dealt with the one before.
+        let refresh_token = ours
+            .grant
+            .refresh_token
+            .as_ref()
+            .filter(|token| Some(*token) != before);
+        let access_token = ours.token.as_ref().map(|stored| &stored.token.value);
+        let rules = &self.spec.revocation;
+        if let Some(token) = RevokedToken::choose(rules, refresh_token, access_token) {
+            let http = self.engine.http();
+            let client = self.integration.client(&self.spec);
+            let revoked =
+                oauth::revoke::revoke(&http, &self.spec, client, token, &self.engine.clock);
+            if let Err(error) = revoked.await {
+                let reason = error.reason();
+                tracing::warn!(reason, "a token issued while disconnecting lives on");
             }
         }
+        Err(self.engine.not_connected(&self.order.key))
+    }
+
+    /// Nobody can know what became of the request that left at `sent_at`.
+    pub(super) async fn unknown(
+        &self,
+        sent_at: Timestamp,
+        reason: String,
+        html: bool,
+    ) -> Result<Next> {
+        let failures = self.failures() + 1;
+        let (outcome, forgiven) = match self.service() {
+            true => (EndingOutcome::NotProcessed, false),
+            false => (EndingOutcome::Unknown, self.forgives(sent_at)),
+        };
+        let rest = match forgiven && failures == 1 {
+            // The grace runs: once at once.
+            true => Duration::ZERO,
+            false => freshness::back_off(failures, None, random_fraction()),
+        };
+        let note = self.note(reason.clone());
+        self.settle(outcome, sent_at, failures, rest, note).await?;
+        if html {
+            return Err(self.rejected("reply_not_json", reason));
+        }
+        let wait = match self.service() || forgiven {
+            true => rest,
+            false => Some(self.left_of_tokens())
+                .filter(|left| *left < Duration::MAX)
+                .map_or(rest, |left| rest.max(left)),
+        };
+        Err(self.unavailable(reason, Some(wait)))
     }
 
     /// A store that can't be written serves what has nothing to lose: service grants, and grants that never rotate.
@@ -267,12 +281,7 @@ impl Lead<'_> {
                 error, description, ..
             } => {
                 let meaning = self.meaning(&error, description.as_deref(), false);
-                let kind = ErrorKind::ReauthorizationRequired {
-                    error: Some(error),
-                    description,
-                };
-                Err(Error::new(kind, "reauthorization_required", meaning)
-                    .hint(self.engine.connect_command(&self.order.key, true)))
+                Err(self.resource_refused(error, description, meaning))
             }
             Outcome::NotProcessed {
                 error,
@@ -333,6 +342,22 @@ impl Lead<'_> {
                 self.spec.name
             )
         })
+    }
+
+    /// The server refused what was asked for and nothing is recorded of the grant.
+    pub(super) fn resource_refused(
+        &self,
+        error: String,
+        description: Option<String>,
+        meaning: String,
+    ) -> Error {
+        let hint = self.engine.connect_command(&self.order.key, true);
+        let error = Some(error);
+        let kind = match self.service() {
+            true => ErrorKind::ProviderRejected { error, description },
+            false => ErrorKind::ReauthorizationRequired { error, description },
+        };
+        Error::new(kind, "resource_refused", meaning).hint(hint)
     }
 
     pub(super) fn not_processed(

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::{COMMIT_TRIES, LEASE};
 use crate::clock::Timestamp;
+use crate::engine::Engine;
 use crate::engine::freshness::{ASSUMED_LIFETIME, MARGIN_CAP, StoredToken};
 use crate::engine::record::Spill;
-use crate::engine::{Engine, runtime};
+use crate::engine::runtime::{self, Unfinished};
 use crate::error::Result;
 use crate::model::{ConnectionKey, Grant, GrantType, Token};
 use crate::provider::{Grace, Lifetime, Spec};
@@ -31,6 +32,16 @@ pub(super) struct Reply {
     pub(super) rotated: bool,
 }
 
+impl Reply {
+    /// It is stored: what stays in the slot is older than the store, and nobody takes it for new.
+    fn clear_slot(&self) {
+        if let Some(Err(error)) = self.slot.as_ref().map(|slot| slot.clear()) {
+            let reason = error.reason();
+            tracing::warn!(reason, "the slot of a stored reply could not be emptied");
+        }
+    }
+}
+
 impl std::fmt::Debug for Reply {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
@@ -47,25 +58,16 @@ impl Engine {
         key: &ConnectionKey,
         reply: Reply,
     ) -> Result<Committed> {
-        if reply.rotated
-            && let Some(slot) = &reply.slot
-        {
-            let spilled = self.spilled(key, &reply).await?;
-            if let Err(error) = slot.write(&spilled) {
-                tracing::warn!(
-                    reason = error.reason(),
-                    "the reply could not be written to its slot"
-                );
-            }
-        }
+        let written = match &reply.slot {
+            Some(slot) if reply.rotated => self.write(key, &reply, &**slot).await,
+            _ => false,
+        };
         let mut tries = 0;
         loop {
             tries += 1;
             match self.commit_reply(key, &reply).await {
                 Ok(committed) => {
-                    if let Some(slot) = &reply.slot {
-                        slot.clear()?;
-                    }
+                    reply.clear_slot();
                     return Ok(committed);
                 }
                 Err(error) if tries < COMMIT_TRIES => {
@@ -77,11 +79,8 @@ impl Engine {
                     tokio::time::sleep(Duration::from_millis(50 << tries)).await;
                 }
                 Err(error) => {
-                    let saved = match (&reply.slot, reply.rotated) {
-                        (_, false) => true,
-                        (Some(slot), true) => slot.sync().is_ok(),
-                        (None, true) => false,
-                    };
+                    let flushed = |slot: &Arc<dyn Slot>| written && slot.sync().is_ok();
+                    let saved = !reply.rotated || reply.slot.as_ref().is_some_and(flushed);
                     tracing::error!(
                         reason = error.reason(),
                         saved,
@@ -93,7 +92,12 @@ impl Engine {
                         .unwrap_or_else(PoisonError::into_inner)
                         .insert(key.clone(), reply);
                     let (engine, key) = (Arc::clone(self), key.clone());
-                    runtime::spawn(async move { engine.commit_later(&key).await });
+                    // Only this process has it: its exit waits.
+                    let unfinished = (!saved).then(Unfinished::begin);
+                    runtime::spawn(async move {
+                        engine.commit_later(&key).await;
+                        drop(unfinished);
+                    });
                     // Nothing rotated, or the reply is safe in its slot: nothing to lose, so it serves.
                     return if saved {
                         Ok(Committed::Done)
@@ -103,6 +107,19 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Writes a reply to its slot; whether that worked.
+    async fn write(&self, key: &ConnectionKey, reply: &Reply, slot: &dyn Slot) -> bool {
+        let written = match self.spilled(key, reply).await {
+            Ok(spilled) => slot.write(&spilled),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &written {
+            let reason = error.reason();
+            tracing::warn!(reason, "the reply could not be written to its slot");
+        }
+        written.is_ok()
     }
 
     /// Commits a reply that this process could not store before.
@@ -118,9 +135,7 @@ impl Engine {
             return Ok(());
         };
         self.commit_reply(key, &reply).await?;
-        if let Some(slot) = &reply.slot {
-            slot.clear()?;
-        }
+        reply.clear_slot();
         self.left_behind
             .0
             .lock()
@@ -153,9 +168,16 @@ impl Engine {
             let loaded = self.store.load(key, "").await?;
             // It must follow the stored generation directly: else it is older than a reconnect.
             if loaded.generation() > 0 && sealed.generation == loaded.generation() + 1 {
-                let spill: Spill = self
-                    .open(Subject::Connection(key), Kind::Spill, "", sealed)
-                    .await?;
+                let opened = self.open(Subject::Connection(key), Kind::Spill, "", sealed);
+                let spill: Spill = match opened.await {
+                    Ok(spill) => spill,
+                    // One that does not open stays, and stands in nobody's way.
+                    Err(error) => {
+                        let reason = error.reason();
+                        tracing::warn!(reason, "a reply left behind does not open");
+                        continue;
+                    }
+                };
                 let reply = Reply {
                     spill,
                     expected: loaded.generation(),
