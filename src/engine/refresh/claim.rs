@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{LEASE, LEFT_TO_SEND, Lead};
+use super::{COMMIT_TRIES, LEASE, LEFT_TO_SEND, Lead, random_fraction};
 use crate::clock::Timestamp;
-use crate::engine::freshness::Freshness;
+use crate::engine::freshness::{self, Freshness};
 use crate::engine::record::Note;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::GrantType;
@@ -194,13 +194,14 @@ impl Lead<'_> {
     ) -> Result<()> {
         tracing::warn!(provider = %self.order.key.integration.provider, connection = %self.order.key.connection,
             reason = %note.reason, "refresh failed");
-        let note = self.sealed(&note).await?;
+        // The ending counts; its words are dispensable.
+        let note = self.sealed(&note).await.ok();
         let ending = Ending {
             outcome,
             failures,
             retry_at: Some(self.engine.clock.wall().after(rest)),
             at,
-            note: Some(note),
+            note,
         };
         self.engine
             .store
@@ -248,6 +249,42 @@ impl Lead<'_> {
             .settle(&self.order.key, self.attempt, ending)
             .await?;
         Ok(())
+    }
+
+    /// Ends the attempt if an error after its request left it without an end: nobody could refresh until its deadline.
+    pub(super) async fn see_ended(&self, sent_at: Timestamp) {
+        // A reply that still is to be stored needs the attempt, which keeps others from asking.
+        if self.engine.left_behind.holds(&self.order.key) {
+            return;
+        }
+        for tries in 1..=COMMIT_TRIES {
+            match self.end_if_running(sent_at).await {
+                Ok(()) => return,
+                Err(error) => {
+                    let reason = error.reason();
+                    tracing::warn!(reason, tries, "an attempt could not be ended");
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(50 << tries)).await;
+        }
+    }
+
+    async fn end_if_running(&self, sent_at: Timestamp) -> Result<()> {
+        let now = self.engine.store.load(&self.order.key, "").await?;
+        let runs = now
+            .attempt
+            .is_some_and(|attempt| attempt.id == self.attempt && attempt.ending.is_none());
+        if !runs {
+            return Ok(());
+        }
+        let outcome = match self.service() {
+            true => EndingOutcome::NotProcessed,
+            false => EndingOutcome::Unknown,
+        };
+        let failures = self.failures() + 1;
+        let rest = freshness::back_off(failures, None, random_fraction());
+        let note = self.note("The store failed during the refresh".to_owned());
+        self.settle(outcome, sent_at, failures, rest, note).await
     }
 
     /// When an attempt began; that of another boot long ago.
@@ -298,10 +335,13 @@ impl Lead<'_> {
         self.ending().map_or(0, |ending| ending.failures)
     }
 
-    /// How the last attempt ended, as far as it matters here: a resource that was refused matters to no other.
+    /// How the last attempt ended, as far as it matters here: not after a later commit, and a resource that was refused
+    /// matters to no other.
     fn ending(&self) -> Option<&Ending> {
         let resource = self.note.as_ref().map_or("", |note| note.resource.as_str());
-        let ending = self.loaded.attempt.as_ref()?.ending.as_ref()?;
+        let attempt = self.loaded.attempt.as_ref()?;
+        let attempt = Some(attempt).filter(|one| one.generation == self.loaded.generation())?;
+        let ending = attempt.ending.as_ref()?;
         (ending.outcome != EndingOutcome::ResourceRefused || resource == self.order.resource)
             .then_some(ending)
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use self::reply::{LeftBehind, stored_token};
+use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::config::Integration;
 use crate::engine::freshness::{self, Freshness, Need, StoredToken, judge};
@@ -163,10 +164,18 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
 }
 
 impl Lead<'_> {
-    /// Leads the claimed attempt to its end. Whatever fails before the request leaves gives the claim back.
+    /// Leads the claimed attempt to its end. Whatever fails before the request leaves gives the claim back; whatever
+    /// fails later ends it all the same.
     async fn lead(&mut self, previous: Option<Attempt>) -> Result<Next> {
         match self.ready(previous).await {
-            Ok(Ready::Send { slot, replays }) => self.fly(slot, replays).await,
+            Ok(Ready::Send { slot, replays }) => {
+                let sent_at = self.engine.clock.wall();
+                let outcome = self.fly(slot, replays, sent_at).await;
+                if outcome.is_err() {
+                    self.see_ended(sent_at).await;
+                }
+                outcome
+            }
             Ok(Ready::LookAgain) => {
                 self.release().await?;
                 Ok(Next::LookAgain)
@@ -204,10 +213,14 @@ impl Lead<'_> {
         })
     }
 
-    async fn fly(&mut self, slot: Option<Arc<dyn Slot>>, replays: bool) -> Result<Next> {
+    async fn fly(
+        &mut self,
+        slot: Option<Arc<dyn Slot>>,
+        replays: bool,
+        sent_at: Timestamp,
+    ) -> Result<Next> {
         tracing::info!(provider = %self.order.key.integration.provider, connection = %self.order.key.connection,
             reason = self.order.reason.as_str(), "refreshing");
-        let sent_at = self.engine.clock.wall();
         match self.send().await {
             Outcome::Issued(issued) => self.issued(*issued, slot).await,
             Outcome::Unusable {

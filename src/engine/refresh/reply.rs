@@ -32,6 +32,16 @@ pub(super) struct Reply {
     pub(super) rotated: bool,
 }
 
+impl LeftBehind {
+    /// Whether a reply of this connection still is to be stored.
+    pub(super) fn holds(&self, key: &ConnectionKey) -> bool {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(key)
+    }
+}
+
 impl Reply {
     /// It is stored: what stays in the slot is older than the store, and nobody takes it for new.
     fn clear_slot(&self) {
@@ -136,11 +146,18 @@ impl Engine {
         };
         self.commit_reply(key, &reply).await?;
         reply.clear_slot();
-        self.left_behind
+        let mut left = self
+            .left_behind
             .0
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(key);
+            .unwrap_or_else(PoisonError::into_inner);
+        // Another caller may have committed it too, and left a later one since.
+        if left
+            .get(key)
+            .is_some_and(|left| left.attempt == reply.attempt)
+        {
+            left.remove(key);
+        }
         Ok(())
     }
 
