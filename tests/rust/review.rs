@@ -276,3 +276,26 @@ fn reply(number: u8) -> Spilled {
         },
     }
 }
+
+#[tokio::test]
+async fn the_state_of_a_sign_in_is_not_in_its_debug_text() {
+    let (_folder, engine, _) = workspace("memory:").await;
+    configure(&engine, "https://acme.example", None).await;
+    let request = ConnectRequest {
+        provider: "example".to_owned(),
+        connection: "default".to_owned(),
+        timeout: Duration::from_secs(60),
+        ..ConnectRequest::default()
+    };
+    let redirect_uri = "https://app.example/callback";
+    let begun = connect::begin_connect(
+        Arc::clone(&engine),
+        request.clone(),
+        redirect_uri,
+        "s".into(),
+    );
+    let begun = begun.await.unwrap();
+    assert!(!format!("{begun:?}").contains(begun.state.expose()));
+    let connecting = connect::connect(engine, request).await.unwrap();
+    assert!(!format!("{connecting:?}").contains("state="));
+}
