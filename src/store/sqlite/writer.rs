@@ -180,8 +180,11 @@ fn try_commit(mut jobs: Vec<Job>, last: bool) -> Option<Vec<Job>> {
         Ok(connection) => run_all(&store, connection, &mut jobs).err(),
     };
     drop(side);
-    for job in jobs {
-        job.task.answer(failed.clone());
+    // Let go of the store first: whoever has the answer may close it, and then it is closed.
+    let tasks: Vec<_> = jobs.into_iter().map(|job| job.task).collect();
+    drop(store);
+    for task in tasks {
+        task.answer(failed.clone());
     }
     None
 }
