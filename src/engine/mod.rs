@@ -320,7 +320,15 @@ impl Engine {
             }
             Some(StoredState::Disconnecting) => {
                 // Its process died in the middle: nobody gets tokens, and the next verb that leaves finishes it.
-                Err(self.not_connected(key))
+                let error = self.not_connected(key);
+                Err(match service {
+                    true => error.hint(self.command(&format!(
+                        "disconnect {} --grant-type client_credentials --connection {}",
+                        key.integration.provider,
+                        quote(&key.connection)
+                    ))),
+                    false => error,
+                })
             }
             None | Some(StoredState::Disconnected) if service => Ok(()),
             None | Some(StoredState::Disconnected) => {

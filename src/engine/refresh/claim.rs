@@ -194,13 +194,14 @@ impl Lead<'_> {
     ) -> Result<()> {
         tracing::warn!(provider = %self.order.key.integration.provider, connection = %self.order.key.connection,
             reason = %note.reason, "refresh failed");
-        let note = self.sealed(&note).await?;
+        // The ending counts; its words are dispensable.
+        let note = self.sealed(&note).await.ok();
         let ending = Ending {
             outcome,
             failures,
             retry_at: Some(self.engine.clock.wall().after(rest)),
             at,
-            note: Some(note),
+            note,
         };
         self.engine
             .store
@@ -250,8 +251,8 @@ impl Lead<'_> {
         Ok(())
     }
 
-    /// Ends the attempt if an error left it without an end: nobody could refresh until its deadline.
-    pub(super) async fn give_up(&self, sent_at: Timestamp) {
+    /// Ends the attempt if an error after its request left it without an end: nobody could refresh until its deadline.
+    pub(super) async fn see_ended(&self, sent_at: Timestamp) {
         // A reply that still is to be stored needs the attempt, which keeps others from asking.
         if self.engine.left_behind.holds(&self.order.key) {
             return;
@@ -269,21 +270,20 @@ impl Lead<'_> {
     }
 
     async fn end_if_running(&self, sent_at: Timestamp) -> Result<()> {
-        let resource = &self.order.resource;
-        let now = self.engine.store.load(&self.order.key, resource).await?;
+        let now = self.engine.store.load(&self.order.key, "").await?;
         let runs = now
             .attempt
             .is_some_and(|attempt| attempt.id == self.attempt && attempt.ending.is_none());
         if !runs {
             return Ok(());
         }
-        let failures = self.failures() + 1;
-        let rest = freshness::back_off(failures, None, random_fraction());
-        let note = self.note("The store failed during the refresh".to_owned());
         let outcome = match self.service() {
             true => EndingOutcome::NotProcessed,
             false => EndingOutcome::Unknown,
         };
+        let failures = self.failures() + 1;
+        let rest = freshness::back_off(failures, None, random_fraction());
+        let note = self.note("The store failed during the refresh".to_owned());
         self.settle(outcome, sent_at, failures, rest, note).await
     }
 
@@ -335,13 +335,12 @@ impl Lead<'_> {
         self.ending().map_or(0, |ending| ending.failures)
     }
 
-    /// How the last attempt ended, as far as it matters here: a resource that was refused matters to no other.
+    /// How the last attempt ended, as far as it matters here: not after a later commit, and a resource that was refused
+    /// matters to no other.
     fn ending(&self) -> Option<&Ending> {
         let resource = self.note.as_ref().map_or("", |note| note.resource.as_str());
-        let generation = self.loaded.generation();
-        let attempt = self.loaded.attempt.as_ref();
-        // After a commit an ending says nothing any more.
-        let attempt = attempt.filter(|attempt| attempt.generation == generation)?;
+        let attempt = self.loaded.attempt.as_ref()?;
+        let attempt = Some(attempt).filter(|one| one.generation == self.loaded.generation())?;
         let ending = attempt.ending.as_ref()?;
         (ending.outcome != EndingOutcome::ResourceRefused || resource == self.order.resource)
             .then_some(ending)

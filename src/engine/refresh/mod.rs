@@ -164,15 +164,15 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
 }
 
 impl Lead<'_> {
-    /// Leads the claimed attempt to its end, and sees that it has one. Whatever fails before the request leaves gives
-    /// the claim back.
+    /// Leads the claimed attempt to its end. Whatever fails before the request leaves gives the claim back; whatever
+    /// fails later ends it all the same.
     async fn lead(&mut self, previous: Option<Attempt>) -> Result<Next> {
         match self.ready(previous).await {
             Ok(Ready::Send { slot, replays }) => {
                 let sent_at = self.engine.clock.wall();
-                let outcome = self.fly(sent_at, slot, replays).await;
+                let outcome = self.fly(slot, replays, sent_at).await;
                 if outcome.is_err() {
-                    self.give_up(sent_at).await;
+                    self.see_ended(sent_at).await;
                 }
                 outcome
             }
@@ -215,9 +215,9 @@ impl Lead<'_> {
 
     async fn fly(
         &mut self,
-        sent_at: Timestamp,
         slot: Option<Arc<dyn Slot>>,
         replays: bool,
+        sent_at: Timestamp,
     ) -> Result<Next> {
         tracing::info!(provider = %self.order.key.integration.provider, connection = %self.order.key.connection,
             reason = self.order.reason.as_str(), "refreshing");
@@ -236,11 +236,7 @@ impl Lead<'_> {
                 error,
                 description,
                 condemns,
-                reason,
-            } => {
-                self.refused(error, description, condemns, reason, replays)
-                    .await
-            }
+            } => self.refused(error, description, condemns, replays).await,
             Outcome::NotProcessed {
                 error,
                 description,

@@ -30,6 +30,7 @@ mod claim;
 mod commit;
 mod configure;
 mod connect;
+mod ended;
 mod flight;
 mod freshness;
 mod leave;
