@@ -217,8 +217,8 @@ def test_a_fork_beside_busy_threads_and_tasks(server: AuthorizationServer, run: 
             while not over.is_set():
                 await asyncio.gather(*(aio.status("acme") for _ in range(10)))
 
-        threads = [threading.Thread(target=busy) for _ in range(3)]
-        threads.append(threading.Thread(target=lambda: asyncio.run(tasks())))
+        threads = [threading.Thread(target=busy, daemon=True) for _ in range(3)]
+        threads.append(threading.Thread(target=lambda: asyncio.run(tasks()), daemon=True))
         for thread in threads:
             thread.start()
 
