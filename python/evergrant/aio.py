@@ -113,6 +113,7 @@ class Verbs:
             connection=connection,
             scopes=as_list("scopes", scopes),
             again=again,
+            timeout=timeout,
         )
         if "status" in started:
             return Status(started["status"])
@@ -123,7 +124,7 @@ class Verbs:
             _sign_in.show(
                 started["url"], redirect_uri=started["redirect_uri"], open_browser=open_browser, pasting=False
             )
-            return Status(await self._run("connect_wait", flow=flow, timeout=timeout))
+            return Status(await self._run("connect_wait", flow=flow))
         except BaseException:
             # Nobody waits any more. Not awaited: this may be a cancellation, and cancelling asks no network.
             self._start("connect_cancel", flow=flow).wait()

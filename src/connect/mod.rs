@@ -3,6 +3,7 @@
 pub mod loopback;
 pub mod pending;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ pub struct ConnectRequest {
 }
 
 /// A sign-in that a web application began: it sends the person to the URL and gets the callback.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PendingConnection {
     /// Where to send the person.
     pub authorization_url: String,
@@ -48,6 +49,16 @@ pub struct PendingConnection {
     pub state: Secret,
     /// When the callback is no longer accepted (UTC).
     pub expires_at: Timestamp,
+}
+
+impl fmt::Debug for PendingConnection {
+    /// Without the URL: the state stands in it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("PendingConnection")
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How `connect` goes on.
@@ -60,7 +71,6 @@ pub enum Connecting {
 }
 
 /// A sign-in under way in this process.
-#[derive(Debug)]
 pub struct SignIn {
     /// Where to send the person.
     pub url: String,
@@ -70,6 +80,17 @@ pub struct SignIn {
     pub listens: bool,
     landing: watch::Receiver<Option<Result<Status>>>,
     cancel: watch::Sender<bool>,
+}
+
+impl fmt::Debug for SignIn {
+    /// Without the URL: the state stands in it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("SignIn")
+            .field("redirect_uri", &self.redirect_uri)
+            .field("listens", &self.listens)
+            .finish_non_exhaustive()
+    }
 }
 
 impl SignIn {
@@ -228,7 +249,7 @@ async fn race(
             None => std::future::pending().await,
         }
     };
-    let seconds = timeout.as_secs();
+    let seconds = timeout.as_secs_f64();
     tokio::select! {
         status = listened => status,
         status = finished_elsewhere(engine, key, begun) => status,

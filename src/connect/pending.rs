@@ -1,5 +1,6 @@
 //! A sign-in between its two halves: sealed, bound to one state, redirect URI and session, claimed before the exchange.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,6 @@ use crate::vault::{Kind, Subject};
 pub const LIFETIME: Duration = Duration::from_secs(600);
 
 /// A sign-in that was begun.
-#[derive(Debug)]
 pub struct Begun {
     /// Where to send the person.
     pub url: Url,
@@ -37,6 +37,17 @@ pub struct Begun {
     pub expires_at: Timestamp,
     /// The connection's generation before.
     pub generation: u64,
+}
+
+impl fmt::Debug for Begun {
+    /// Without the URL: the state stands in it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Begun")
+            .field("host", &self.url.host_str())
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Begins a sign-in and stores what its callback needs.
@@ -121,6 +132,7 @@ pub async fn complete(
                 "wrong_state",
                 "The state of the callback belongs to no sign-in that is under way here",
             )
+            .hint(engine.command("status"))
         })?;
     let key = row.key.clone();
     complete_row(engine, row, &callback, session)

@@ -37,7 +37,15 @@ impl Engine {
                 continue;
             }
             let loaded = self.store.load(&row.key, "").await?;
-            let stored = self.open_token(&row.key, &loaded).await?;
+            // A record that does not open is one step that failed, and stands in no other's way.
+            let stored = match self.open_token(&row.key, &loaded).await {
+                Ok(stored) => stored,
+                Err(error) => {
+                    let what = format!("{}/{}", row.key.integration.provider, row.key.connection);
+                    report.step(what, false, error.reason().to_owned());
+                    continue;
+                }
+            };
             let then = self.clock.wall().after(lead);
             let freshness = judge(stored.as_deref(), &row.key, &Need::default(), None, then);
             if freshness != Freshness::Fresh {

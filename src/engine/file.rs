@@ -109,7 +109,10 @@ impl Engine {
         lookup: &Lookup<'_>,
     ) -> Result<Report> {
         let file = read(path)?;
-        let folder = path.parent().unwrap_or(Path::new("."));
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
         let mut report = Report::begin();
         for entry in file.integrations {
             let settings: Settings = serde_json::from_value(serde_json::Value::Object(

@@ -137,8 +137,8 @@ impl Engine {
         let need = request.need();
         let service = key.integration.grant_type == GrantType::ClientCredentials;
         let revision = service.then_some(row.revision);
-        let mut flown: Option<Arc<StoredToken>> = None;
-        let mut landed_before = false;
+        // What was fetched for this very call, and the generation before.
+        let mut flown: Option<(Arc<StoredToken>, u64)> = None;
         loop {
             let era = self.look_for_changes().await?;
             // Before the store is read: another caller may cache what is newer meanwhile.
@@ -176,8 +176,11 @@ impl Engine {
             {
                 return Err(self.min_ttl_too_long(min_ttl, lifetime));
             }
-            if let Some(stored) = flown {
-                // It was fetched for this very call; a lifetime of zero serves those who waited.
+            if let Some((fetched, before)) = flown
+                && (loaded.generation() == before || stored.as_deref() == Some(&*fetched))
+            {
+                // A lifetime of zero serves those who waited. One that another grant has replaced serves nobody.
+                let stored = fetched;
                 self.check_scopes(meant, key, &loaded, &stored, &request.scopes)
                     .await?;
                 return Ok(self.cache.put(key, stored, loaded.generation(), era));
@@ -191,18 +194,16 @@ impl Engine {
             let seat = self
                 .flights
                 .board(key, &resource, || refresh::refresh(Arc::clone(self), order));
-            let same_resource = seat.same_resource;
-            // A flight that began before the token was refused may land with it; one of ours, or the next, means that
-            // the provider gives no other.
-            let lands_anew = seat.leads || std::mem::replace(&mut landed_before, same_resource);
+            let (same_resource, leads) = (seat.same_resource, seat.leads);
+            flown = None;
             match seat.landed().await {
                 _ if !same_resource => {}
-                Ok(landed)
-                    if lands_anew || Some(&landed.token.value) != request.replacing.as_ref() =>
-                {
-                    flown = Some(landed);
+                Ok(landed) if Some(&landed.token.value) != request.replacing.as_ref() => {
+                    flown = Some((landed, loaded.generation()));
                 }
-                Ok(_) => {}
+                // Another's flight may have begun before the token was refused.
+                Ok(_) if !leads => {}
+                Ok(_) => return Err(self.token_reissued(key)),
                 Err(error) => {
                     return match stored {
                         Some(stored)
@@ -270,7 +271,7 @@ impl Engine {
         let transient = matches!(
             error.kind(),
             ErrorKind::ProviderUnavailable { .. } | ErrorKind::Store
-        );
+        ) || matches!(error.code(), "reply_not_json" | "no_refresh_token");
         let lives = match freshness {
             Freshness::BelowMinTtl => !stored.used_up(self.clock.wall()),
             Freshness::Unknown => true,
@@ -319,7 +320,15 @@ impl Engine {
             }
             Some(StoredState::Disconnecting) => {
                 // Its process died in the middle: nobody gets tokens, and the next verb that leaves finishes it.
-                Err(self.not_connected(key))
+                let error = self.not_connected(key);
+                Err(match service {
+                    true => error.hint(self.command(&format!(
+                        "disconnect {} --grant-type client_credentials --connection {}",
+                        key.integration.provider,
+                        quote(&key.connection)
+                    ))),
+                    false => error,
+                })
             }
             None | Some(StoredState::Disconnected) if service => Ok(()),
             None | Some(StoredState::Disconnected) => {
@@ -632,6 +641,16 @@ impl Engine {
             ),
         )
         .hint(self.connect_command(key, true))
+    }
+
+    fn token_reissued(&self, key: &ConnectionKey) -> Error {
+        let kind = ErrorKind::ProviderRejected {
+            error: None,
+            description: None,
+        };
+        let provider = &key.integration.provider;
+        let reason = format!("{provider} issued the very token again that was refused");
+        Error::new(kind, "token_reissued", reason).hint(self.connect_command(key, true))
     }
 
     fn min_ttl_too_long(&self, min_ttl: Duration, lifetime: Duration) -> Error {

@@ -12,7 +12,7 @@ use crate::engine::freshness::StoredToken;
 use crate::error::{Error, Result};
 use crate::model::{Account, Grant, Refusal, Token};
 use crate::provider::Overrides;
-use crate::secret::{PkceVerifier, Secret, SecretBytes};
+use crate::secret::{PkceVerifier, Secret, SecretBytes, live};
 
 /// The configuration of an integration, as it is sealed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -76,6 +76,9 @@ pub struct Note {
     pub description: Option<String>,
     /// The revision of the integration that was used: a later one may try at once.
     pub revision: u64,
+    /// The resource that was asked for, empty for the default one.
+    #[serde(default)]
+    pub resource: String,
 }
 
 /// Becomes the plaintext of a record, and is made from one.
@@ -128,10 +131,7 @@ impl Record for Configuration {
     fn to_plaintext(&self) -> SecretBytes {
         plaintext(&ConfigurationText {
             client_id: self.client_id.clone(),
-            client_secret: self
-                .client_secret
-                .as_ref()
-                .map(|secret| Plain(secret.expose().to_owned())),
+            client_secret: self.client_secret.as_ref().map(Plain::of),
             scopes: self.scopes.clone(),
             redirect_uri: self.redirect_uri.clone(),
             issuer: self.issuer.clone(),
@@ -145,7 +145,7 @@ impl Record for Configuration {
         let text = parse::<ConfigurationText>(plaintext)?;
         Ok(Self {
             client_id: text.client_id,
-            client_secret: text.client_secret.map(|secret| secret.take().into()),
+            client_secret: text.client_secret.map(Plain::into_secret),
             scopes: text.scopes,
             redirect_uri: text.redirect_uri,
             issuer: text.issuer,
@@ -159,14 +159,8 @@ impl Record for Configuration {
 impl Record for Pending {
     fn to_plaintext(&self) -> SecretBytes {
         plaintext(&PendingText {
-            verifier: self
-                .verifier
-                .as_ref()
-                .map(|verifier| Plain(verifier.expose().to_owned())),
-            nonce: self
-                .nonce
-                .as_ref()
-                .map(|nonce| Plain(nonce.expose().to_owned())),
+            verifier: self.verifier.as_ref().map(Plain::of),
+            nonce: self.nonce.as_ref().map(Plain::of),
             redirect_uri: self.redirect_uri.clone(),
             session: self
                 .session
@@ -181,10 +175,10 @@ impl Record for Pending {
     fn from_plaintext(plaintext: &SecretBytes) -> Result<Self> {
         let text = parse::<PendingText>(plaintext)?;
         Ok(Self {
-            verifier: text.verifier.map(|verifier| verifier.take().into()),
-            nonce: text.nonce.map(|nonce| nonce.take().into()),
+            verifier: text.verifier.map(Plain::into_secret),
+            nonce: text.nonce.map(Plain::into_secret),
             redirect_uri: text.redirect_uri,
-            session: text.session.map(|session| session.take().into()),
+            session: text.session.map(|session| Secret::from(session.0.as_str())),
             scopes: text.scopes,
             client_id: text.client_id,
             token_endpoint: text.token_endpoint,
@@ -208,8 +202,17 @@ impl Record for Note {
 struct Plain(String);
 
 impl Plain {
-    fn take(mut self) -> String {
-        std::mem::take(&mut self.0)
+    /// The text of a secret that is about to be sealed. From here on `redact` looks for it.
+    fn of(secret: &(impl AsRef<Secret> + ?Sized)) -> Self {
+        live::add(&secret.as_ref());
+        Self(secret.as_ref().expose().to_owned())
+    }
+
+    /// The secret of a record that was opened. From here on `redact` looks for it.
+    fn into_secret<T: From<Secret>>(mut self) -> T {
+        let secret = Secret::from(std::mem::take(&mut self.0));
+        live::add(&secret);
+        T::from(secret)
     }
 }
 
@@ -241,14 +244,11 @@ struct GrantText {
 impl From<&Grant> for GrantText {
     fn from(grant: &Grant) -> Self {
         Self {
-            refresh_token: grant
-                .refresh_token
-                .as_ref()
-                .map(|token| Plain(token.expose().to_owned())),
+            refresh_token: grant.refresh_token.as_ref().map(Plain::of),
             predecessor: grant
                 .predecessor
                 .as_ref()
-                .map(|(token, until)| (Plain(token.expose().to_owned()), until.millis())),
+                .map(|(token, until)| (Plain::of(token), until.millis())),
             refresh_expires_at: grant.refresh_expires_at.map(Timestamp::millis),
             requested_scopes: grant.requested_scopes.clone(),
             granted_scopes: grant.granted_scopes.clone(),
@@ -267,10 +267,10 @@ impl From<&Grant> for GrantText {
 impl From<GrantText> for Grant {
     fn from(text: GrantText) -> Self {
         Self {
-            refresh_token: text.refresh_token.map(|token| token.take().into()),
+            refresh_token: text.refresh_token.map(Plain::into_secret),
             predecessor: text
                 .predecessor
-                .map(|(token, until)| (token.take().into(), Timestamp::from_millis(until))),
+                .map(|(token, until)| (token.into_secret(), Timestamp::from_millis(until))),
             refresh_expires_at: text.refresh_expires_at.map(Timestamp::from_millis),
             requested_scopes: text.requested_scopes,
             granted_scopes: text.granted_scopes,
@@ -308,7 +308,7 @@ impl From<&StoredToken> for TokenText {
     fn from(stored: &StoredToken) -> Self {
         let token = &stored.token;
         Self {
-            value: Plain(token.value.expose().to_owned()),
+            value: Plain::of(&token.value),
             resource: token.resource.clone(),
             scopes: token.scopes.clone(),
             obtained_at: token.obtained_at.millis(),
@@ -326,7 +326,7 @@ impl From<TokenText> for StoredToken {
     fn from(text: TokenText) -> Self {
         Self {
             token: Token {
-                value: text.value.take().into(),
+                value: text.value.into_secret(),
                 resource: text.resource,
                 scopes: text.scopes,
                 obtained_at: Timestamp::from_millis(text.obtained_at),

@@ -384,17 +384,22 @@ impl Engine {
             status.last_error = Some(error.reason().to_owned());
             status.hint = error.next_command().map(str::to_owned);
         } else if !status.missing_scopes.is_empty() {
-            let ends = self.ends_by_itself(grant, row.expires_at);
+            let ends = self.ends_by_itself(key, grant, row.expires_at);
             status.reason =
                 Some(ends.unwrap_or_else(|| "The provider granted less than was asked".to_owned()));
             status.hint = Some(self.connect_command(key, true));
         } else {
-            status.reason = self.ends_by_itself(grant, row.expires_at);
+            status.reason = self.ends_by_itself(key, grant, row.expires_at);
         }
     }
 
     /// A warning where the grant can't be renewed, or soon no more.
-    fn ends_by_itself(&self, grant: &Grant, expires_at: Option<Timestamp>) -> Option<String> {
+    fn ends_by_itself(
+        &self,
+        key: &ConnectionKey,
+        grant: &Grant,
+        expires_at: Option<Timestamp>,
+    ) -> Option<String> {
         const SOON: Duration = Duration::from_secs(7 * 86_400);
         let now = self.clock.wall();
         match grant.refresh_expires_at {
@@ -402,7 +407,10 @@ impl Engine {
                 "The grant ends in {} h: connect again before",
                 ends.since(now).as_secs() / 3600
             )),
-            _ if grant.refresh_token.is_none() && expires_at.is_some() => {
+            _ if key.integration.grant_type == GrantType::AuthorizationCode
+                && grant.refresh_token.is_none()
+                && expires_at.is_some() =>
+            {
                 Some("The provider gave no refresh token: it ends with its access token".to_owned())
             }
             _ => None,

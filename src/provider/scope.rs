@@ -50,7 +50,17 @@ pub fn validate(rules: &ScopeRules, provider_id: &str, scope: &str) -> Result<()
         .filter(|c| !c.is_control())
         .take(256)
         .collect();
-    let nearest = nearest(scope, known()).map(str::to_owned);
+    // Scopes that are URLs are mostly spoken of by their last segment: `drive.readonly`.
+    let in_full = || {
+        known().find(|known| {
+            known
+                .rsplit_once('/')
+                .is_some_and(|(_, name)| name == scope)
+        })
+    };
+    let nearest = in_full()
+        .or_else(|| nearest(scope, known()))
+        .map(str::to_owned);
     let patterns: Vec<String> = rules
         .allowed
         .iter()

@@ -298,7 +298,10 @@ fn endpoints(
         .zip(discovered)
     {
         let (url, allow_http_loopback) = match (given, found, template) {
-            (Some(given), _, _) => (Some(given.clone()), true),
+            (Some(given), _, _) => match values.fill_some(Some(given.clone()))? {
+                Some(filled) => (Some(filled), true),
+                None => return Err(placeholder_left(&provider.id, name, given, values)),
+            },
             (None, Some(found), _) => (Some(found.clone()), has_loopback_issuer(overrides)),
             (None, None, template) => (values.fill_some(template.cloned())?, false),
         };
@@ -333,6 +336,20 @@ fn has_loopback_issuer(overrides: &Overrides) -> bool {
     issuer
         .and_then(|issuer| Url::parse(issuer).ok())
         .is_some_and(|issuer| is_loopback_literal(&issuer))
+}
+
+/// The error for a URL of the user's in which something still stands for a value.
+fn placeholder_left(provider: &str, endpoint: &str, given: &str, values: &Values) -> Error {
+    let unknown = placeholders(given).find(|(_, name)| !values.0.contains_key(*name));
+    let unknown = unknown.map_or("", |(_, name)| name);
+    Error::invalid_parameter(
+        "missing_parameter",
+        format!("{endpoint} of {provider} holds the placeholder `{{{unknown}}}`: write the value in its place"),
+    )
+    .of_provider(provider)
+    .hint(format!(
+        "evergrant configure {provider} --endpoint {endpoint}=https://HOST/PATH"
+    ))
 }
 
 /// Refuses a grant without the endpoints that it cannot do without, naming what would give them.

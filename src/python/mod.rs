@@ -18,6 +18,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 #[pyo3(name = "_core")]
 fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    crate::system::watch_forks();
     log::install();
     module.add("WATCHED", module.py().Ellipsis())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;

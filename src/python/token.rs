@@ -1,4 +1,4 @@
-//! Tokens as Python objects, and the cached path: a table keyed by the provider's string, two coarse clocks, no lock.
+//! Tokens as Python objects, and the cached path: a table keyed by the names themselves, two coarse clocks, no lock.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -24,17 +24,24 @@ const ENTRIES: usize = 64;
 static ACCESS_TOKEN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 thread_local! {
-    /// Fresh tokens of the default workspace by the address of the provider's string. An entry owns its key, so that
-    /// the address can't become another string's.
+    /// Fresh tokens of the default workspace by the addresses of their names. An entry owns its names, so that an
+    /// address can't become another string's.
     static TABLE: RefCell<[Option<Entry>; ENTRIES]> = const { RefCell::new([const { None }; ENTRIES]) };
 }
 
 struct Entry {
-    key: Py<PyString>,
+    key: Key,
     /// The default workspace it belongs to.
     workspace: u64,
     slot: Arc<Slot>,
     token: Py<PyAny>,
+}
+
+/// The objects that name a token, compared by identity. Literals in a program are the same objects at each call.
+struct Key {
+    provider: Py<PyString>,
+    grant_type: Option<Py<PyAny>>,
+    connection: Option<Py<PyAny>>,
 }
 
 /// What callers give `get_token`; everything but the provider by keyword.
@@ -49,10 +56,9 @@ pub(super) struct Wishes<'a, 'py> {
 }
 
 impl Wishes<'_, '_> {
-    fn only_a_provider(&self) -> bool {
-        self.grant_type.is_none()
-            && self.connection.is_none()
-            && self.resource.is_none()
+    /// Whether nothing is asked but a name: then a slot that is fresh is all that is wanted.
+    fn only_names(&self) -> bool {
+        self.resource.is_none()
             && self.scopes.is_none()
             && self.min_ttl.is_none()
             && self.replacing.is_none()
@@ -106,8 +112,8 @@ pub(super) fn get_token<'py>(
         min_ttl,
         replacing,
     };
-    let plain = wishes.only_a_provider();
-    if plain && let Some(token) = tabled(py, provider) {
+    let plain = wishes.only_names();
+    if plain && let Some(token) = tabled(py, &wishes) {
         return Ok(token);
     }
     // Read before the engine: a workspace that becomes the default meanwhile makes the entry void.
@@ -115,7 +121,7 @@ pub(super) fn get_token<'py>(
     let engine = workspace::default_engine(py)?;
     let (slot, token) = token_for(py, &engine, &wishes.to_request()?, seconds(timeout)?)?;
     if plain {
-        tabulate(py, provider, workspace, slot, &token);
+        tabulate(py, &wishes, workspace, slot, &token);
     }
     Ok(token)
 }
@@ -147,8 +153,8 @@ pub(super) fn cached_token<'py>(
         min_ttl,
         replacing,
     };
-    let plain = wishes.only_a_provider();
-    if plain && let Some(token) = tabled(py, provider) {
+    let plain = wishes.only_names();
+    if plain && let Some(token) = tabled(py, &wishes) {
         return Ok(Some(token));
     }
     let workspace = workspace::default_number();
@@ -160,7 +166,7 @@ pub(super) fn cached_token<'py>(
     };
     let token = object_of(py, &engine, &slot)?;
     if plain {
-        tabulate(py, provider, workspace, slot, &token);
+        tabulate(py, &wishes, workspace, slot, &token);
     }
     Ok(Some(token))
 }
@@ -436,11 +442,14 @@ pub(super) fn seconds(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Duration> 
 }
 
 #[inline]
-fn tabled(py: Python<'_>, provider: &Bound<'_, PyAny>) -> Option<Py<PyAny>> {
+fn tabled(py: Python<'_>, wishes: &Wishes<'_, '_>) -> Option<Py<PyAny>> {
     TABLE.with(|table| {
         let table = table.try_borrow().ok()?;
-        let entry = table[place(provider)].as_ref()?;
-        (entry.key.as_ptr() == provider.as_ptr()
+        let entry = table[place(wishes)].as_ref()?;
+        let key = &entry.key;
+        (key.provider.as_ptr() == wishes.provider.as_ptr()
+            && same(key.connection.as_ref(), wishes.connection)
+            && same(key.grant_type.as_ref(), wishes.grant_type)
             && entry.workspace == workspace::default_number()
             && entry.slot.fresh())
         .then(|| entry.token.clone_ref(py))
@@ -449,32 +458,49 @@ fn tabled(py: Python<'_>, provider: &Bound<'_, PyAny>) -> Option<Py<PyAny>> {
 
 fn tabulate(
     py: Python<'_>,
-    provider: &Bound<'_, PyAny>,
+    wishes: &Wishes<'_, '_>,
     workspace: u64,
     slot: Arc<Slot>,
     token: &Py<PyAny>,
 ) {
-    let Ok(key) = provider.cast::<PyString>() else {
+    let Ok(provider) = wishes.provider.cast::<PyString>() else {
         return;
     };
+    let owned = |object: Option<&Bound<'_, PyAny>>| object.map(|object| object.clone().unbind());
     let entry = Entry {
-        key: key.clone().unbind(),
+        key: Key {
+            provider: provider.clone().unbind(),
+            grant_type: owned(wishes.grant_type),
+            connection: owned(wishes.connection),
+        },
         workspace,
         slot,
         token: token.clone_ref(py),
     };
     let replaced = TABLE.with(|table| {
         let mut table = table.try_borrow_mut().ok()?;
-        table[place(provider)].replace(entry)
+        table[place(wishes)].replace(entry)
     });
     // Dropped here, where dropping a Python object may run code that asks for a token again.
     drop(replaced);
 }
 
+#[inline]
+fn same(known: Option<&Py<PyAny>>, given: Option<&Bound<'_, PyAny>>) -> bool {
+    match (known, given) {
+        (None, None) => true,
+        (Some(known), Some(given)) => known.as_ptr() == given.as_ptr(),
+        _ => false,
+    }
+}
+
 /// Objects are aligned to 16 bytes: the bits above choose the entry.
 #[inline]
-fn place(provider: &Bound<'_, PyAny>) -> usize {
-    (provider.as_ptr().addr() >> 4) % ENTRIES
+fn place(wishes: &Wishes<'_, '_>) -> usize {
+    let address =
+        |object: Option<&Bound<'_, PyAny>>| object.map_or(0, |object| object.as_ptr().addr());
+    let names = wishes.provider.as_ptr().addr() ^ address(wishes.connection).rotate_left(3);
+    (names >> 4) % ENTRIES
 }
 
 /// Masks tokens in log records from the first one on.

@@ -160,8 +160,15 @@ impl Workspace {
     }
 
     /// Lets go of the store. The workspace answers nothing from then on.
-    fn close(&self) {
-        self.lock().take();
+    fn close(slf: &Bound<'_, Self>) {
+        slf.get().lock().take();
+        if lock_default()
+            .as_ref()
+            .is_some_and(|default| default.is(slf))
+        {
+            DEFAULT_ENGINE.store(None);
+            DEFAULT_NUMBER.fetch_add(1, Ordering::AcqRel);
+        }
     }
 }
 

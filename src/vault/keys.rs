@@ -94,7 +94,8 @@ impl MasterKey {
                 "The store {store} was sealed under the key {wanted}, and this is the key {}",
                 self.id()
             ),
-        ))
+        )
+        .hint(super::source::NAME_THE_KEY))
     }
 
     pub(super) fn expose(&self) -> &[u8; 32] {

@@ -138,9 +138,12 @@ impl KeySource {
             Some(path) => drop(write!(reason, ", {} does not exist", path.display())),
             None => reason.push_str(", there is no home folder"),
         }
-        locked("key_missing", reason)
+        locked("key_missing", reason).hint(NAME_THE_KEY)
     }
 }
+
+/// What helps against most mistakes with keys.
+pub(super) const NAME_THE_KEY: &str = "export EVERGRANT_KEY_FILE=/path/to/the/key";
 
 /// A person may have to touch a hardware key.
 const COMMAND_LIMIT: Duration = Duration::from_secs(60);
@@ -162,6 +165,7 @@ fn from_bytes(bytes: &[u8], whence: &str) -> Result<MasterKey> {
                 "key_length",
                 format!("{whence} has {} bytes, and a key has 32", bytes.len()),
             )
+            .hint(NAME_THE_KEY)
         })
 }
 
@@ -181,7 +185,8 @@ fn from_text(text: &str, whence: &str) -> Result<MasterKey> {
         Err(_) => Err(wrong(
             "key_text",
             format!("{whence} is not the base64 text of 32 bytes"),
-        )),
+        )
+        .hint(NAME_THE_KEY)),
     }
 }
 

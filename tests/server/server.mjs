@@ -16,8 +16,10 @@ import Provider, { errors } from 'oidc-provider';
 console.info = console.warn; // the library's notices: standard output carries the readiness line only
 
 // hold: so many replies of the token endpoint are held back until they can leave together.
-const DEFAULTS = { access_token_ttl: Number(process.env.ACCESS_TOKEN_TTL ?? 3600), rotate: true, hold: 0 };
-const SCOPES = ['openid', 'offline_access', 'email', 'profile', 'files.read', 'files.write', 'mail.read'];
+// offline: a refresh token comes without the scope offline_access, as Google's does.
+const DEFAULTS = { access_token_ttl: Number(process.env.ACCESS_TOKEN_TTL ?? 3600), rotate: true, hold: 0, offline: false };
+const SCOPES = ['openid', 'offline_access', 'email', 'profile', 'files.read', 'files.write', 'mail.read',
+  'https://www.googleapis.com/auth/drive.readonly']; // the last is the README's
 const RESOURCES = { 'https://files.example/': 'files.read files.write', 'https://mail.example/': 'mail.read' };
 const REDIRECT_URIS = ['http://127.0.0.1/callback', 'http://127.0.0.1/oauth/callback', 'http://localhost/callback'];
 
@@ -80,6 +82,8 @@ function buildProvider(issuer) {
       accountId: id,
       claims: () => ({ sub: id, email: `${id}@example.com`, name: id }),
     }),
+    issueRefreshToken: (ctx, client, code) => client.grantTypeAllowed('refresh_token')
+      && (settings.offline || code.scopes.has('offline_access')),
     jwks: { keys: [{ ...key, use: 'sig', alg: 'ES256', kid: 'test' }] },
     pkce: { required: () => true },
     renderError(ctx, error) {

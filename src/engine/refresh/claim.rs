@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{COMMIT_TRIES, LEASE, LEFT_TO_SEND, Lead, random_fraction, transient};
+use super::{COMMIT_TRIES, LEASE, LEFT_TO_SEND, Lead, random_fraction};
 use crate::clock::Timestamp;
 use crate::engine::freshness::{self, Freshness};
 use crate::engine::record::Note;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::GrantType;
 use crate::provider::{Condemns, Grace, Rotates};
-use crate::store::{Attempt, Claimant, Claimed, Ending, EndingOutcome, Slot};
+use crate::store::{Attempt, Claimant, Claimed, Ending, EndingOutcome, Sealed, Slot};
 use crate::system;
 use crate::vault::{Kind, Subject};
 
@@ -52,96 +52,96 @@ impl Lead<'_> {
         let Some(ending) = self.ending() else {
             return Ok(());
         };
-        let reconfigured = self
+        if after_invalid_client.is_some() {
+            return Ok(());
+        }
+        if ending.outcome == EndingOutcome::Unknown {
+            self.check_replay(ending.at)?;
+        } else if self
             .note
             .as_ref()
-            .is_some_and(|note| note.revision != self.integration.revision);
-        if reconfigured && ending.outcome == EndingOutcome::NotProcessed
-            || after_invalid_client.is_some()
+            .is_some_and(|note| note.revision != self.integration.revision)
         {
             return Ok(());
         }
-        self.check_replay(ending.outcome, ending.at)?;
         let now = self.engine.clock.wall();
-        match ending.retry_at {
-            // A clock that was set back must not lengthen a rest beyond what it was.
-            Some(retry_at) if retry_at > now && ending.at <= now => {
-                let rest = retry_at.since(now);
-                let (reason, error, description) = match &self.note {
-                    Some(note) => (
-                        note.reason.clone(),
-                        note.error.clone(),
-                        note.description.clone(),
-                    ),
-                    None => (format!("{} failed lately", self.spec.name), None, None),
-                };
-                match error {
-                    Some(error) if ending.outcome == EndingOutcome::ResourceRefused => {
-                        Err(self.resource_refused(error, description, reason))
-                    }
-                    Some(error) if !transient(&error) => Err(self.not_processed(
-                        Some(error),
-                        description,
-                        Condemns::Nothing,
-                        reason,
-                        rest,
-                    )),
-                    _ => Err(self.unavailable(reason, Some(rest))),
-                }
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// After an unknown outcome the same refresh token may go again at once only where the provider is known to accept
-    /// a used one; else not before the access token is used up, which a replay could revoke with the family.
-    pub(super) fn check_replay(&self, outcome: EndingOutcome, sent_at: Timestamp) -> Result<()> {
-        let Some(refresh) = self
-            .spec
-            .refresh
-            .as_ref()
-            .filter(|_| outcome == EndingOutcome::Unknown)
+        // A clock that was set back must not lengthen a rest beyond what it was.
+        let Some(retry_at) = ending
+            .retry_at
+            .filter(|retry_at| *retry_at > now && ending.at <= now)
         else {
             return Ok(());
         };
+        let rest = retry_at.since(now);
+        let Some(note) = self.note.clone() else {
+            let reason = format!("{} failed lately", self.spec.name);
+            return Err(self.unavailable(reason, Some(rest)));
+        };
+        Err(match note.error {
+            Some(error) if ending.outcome == EndingOutcome::ResourceRefused => {
+                self.resource_refused(error, note.description, note.reason)
+            }
+            error => self.not_processed(
+                error,
+                note.description,
+                Condemns::Nothing,
+                note.reason,
+                rest,
+            ),
+        })
+    }
+
+    /// After an unknown outcome the same refresh token may go again only where the provider is known to accept a used
+    /// one; else not before the access token is used up, which a replay could revoke with the family.
+    pub(super) fn check_replay(&self, sent_at: Timestamp) -> Result<()> {
+        let left = self.left_of_tokens();
+        if left.is_zero() || self.forgives(sent_at) {
+            return Ok(());
+        }
+        Err(self.unavailable(
+            format!(
+                "The reply to the last refresh of {} was lost; asking again could end the token that still works",
+                self.spec.name
+            ),
+            Some(left).filter(|left| *left < Duration::MAX),
+        ))
+    }
+
+    /// Whether a refresh token that was used at `sent_at` still is accepted, by the provider file's word.
+    pub(super) fn forgives(&self, sent_at: Timestamp) -> bool {
         let now = self.engine.clock.wall();
-        let forgiving = refresh.rotates == Rotates::Never
+        let Some(refresh) = self.spec.refresh.as_ref().filter(|_| !self.service()) else {
+            return true;
+        };
+        refresh.rotates == Rotates::Never
             || match refresh.grace {
                 Grace::None => false,
                 Grace::Seconds(seconds) => {
                     now < sent_at.after(Duration::from_secs_f64(seconds.max(0.0)))
                 }
                 Grace::FirstUse | Grace::Unlimited => true,
-            };
-        let default_ends_at = self
+            }
+    }
+
+    /// How long the access tokens that are known here still work: that of the resource, and that of the default one,
+    /// which has the same refresh token.
+    pub(super) fn left_of_tokens(&self) -> Duration {
+        let now = self.engine.clock.wall();
+        let own = self
+            .token
+            .as_ref()
+            .filter(|_| self.order.reason != Freshness::Refused)
+            .map(|token| {
+                let ends = token.token.expires_at.or(token.assumed_until);
+                ends.map_or(Duration::MAX, |ends| ends.since(now))
+            });
+        let default = self
             .loaded
             .connection
             .as_ref()
-            .and_then(|row| row.expires_at);
-        let used_up = self.order.reason == Freshness::Refused
-            || self
-                .token
-                .as_ref()
-                .is_none_or(|token| match token.token.expires_at {
-                    Some(_) => token.used_up(now),
-                    None => token.assumed_until.is_some_and(|until| until <= now),
-                })
-                && default_ends_at.is_none_or(|ends_at| ends_at <= now);
-        if forgiving || used_up {
-            return Ok(());
-        }
-        let left = self
-            .token
-            .as_ref()
-            .and_then(|token| token.token.expires_at)
-            .map(|expires_at| expires_at.since(now));
-        Err(self.unavailable(
-            format!(
-                "The reply to the last refresh of {} was lost; asking again could end the token that still works",
-                self.spec.name
-            ),
-            left,
-        ))
+            .filter(|_| !self.order.resource.is_empty())
+            .and_then(|row| Some(row.expires_at?.since(now)));
+        own.max(default).unwrap_or_default()
     }
 
     /// Space for the reply, taken before anything is sent: this is how a full disk is found first.
@@ -183,32 +183,24 @@ impl Lead<'_> {
         }
     }
 
+    /// Ends the attempt, whose request left at `at`, without a commit.
     pub(super) async fn settle(
         &self,
         outcome: EndingOutcome,
+        at: Timestamp,
         failures: u32,
-        rest: Option<Duration>,
+        rest: Duration,
         note: Note,
     ) -> Result<()> {
-        let now = self.engine.clock.wall();
         tracing::warn!(provider = %self.order.key.integration.provider, connection = %self.order.key.connection,
             reason = %note.reason, "refresh failed");
-        let subject = Subject::Connection(&self.order.key);
-        let note = self
-            .engine
-            .seal(subject, Kind::Note, "", self.loaded.generation(), &note)
-            .await
-            // The ending counts; its words are dispensable.
-            .ok();
+        // The ending counts; its words are dispensable.
+        let note = self.sealed(&note).await.ok();
         let ending = Ending {
             outcome,
             failures,
-            retry_at: rest.map(|rest| now.after(rest)),
-            at: match outcome {
-                // A provider's grace counts from the use of the token, which was not before the request left.
-                EndingOutcome::Unknown => self.sent_at.unwrap_or(now),
-                EndingOutcome::NotProcessed | EndingOutcome::ResourceRefused => now,
-            },
+            retry_at: Some(self.engine.clock.wall().after(rest)),
+            at,
             note,
         };
         self.engine
@@ -218,20 +210,38 @@ impl Lead<'_> {
         Ok(())
     }
 
-    /// Gives the claim back as it was found: nothing was sent.
+    async fn sealed(&self, note: &Note) -> Result<Sealed> {
+        let subject = Subject::Connection(&self.order.key);
+        let generation = self.loaded.generation();
+        self.engine
+            .seal(subject, Kind::Note, "", generation, note)
+            .await
+    }
+
+    /// Gives the claim back as it was found: nothing was sent. What an owner that is gone left unended stays unknown.
     pub(super) async fn release(&self) -> Result<()> {
-        let nothing_known = |outcome, at| Ending {
-            outcome,
-            failures: 0,
-            retry_at: None,
-            at,
-            note: None,
-        };
         let ending = match &self.loaded.attempt {
-            None => nothing_known(EndingOutcome::NotProcessed, self.engine.clock.wall()),
-            Some(attempt) => match &attempt.ending {
-                Some(ending) => ending.clone(),
-                None => nothing_known(self.unknown(), self.claimed_at(attempt)),
+            Some(Attempt {
+                ending: Some(before),
+                ..
+            }) => before.clone(),
+            Some(abandoned) if !self.service() => {
+                let reason = "The process that was refreshing ended before the reply was stored";
+                let note = self.note(reason.to_owned());
+                Ending {
+                    outcome: EndingOutcome::Unknown,
+                    failures: 1,
+                    retry_at: None,
+                    at: self.begun_at(abandoned),
+                    note: self.sealed(&note).await.ok(),
+                }
+            }
+            _ => Ending {
+                outcome: EndingOutcome::NotProcessed,
+                failures: 0,
+                retry_at: None,
+                at: self.engine.clock.wall(),
+                note: None,
             },
         };
         self.engine
@@ -241,64 +251,49 @@ impl Lead<'_> {
         Ok(())
     }
 
-    /// Ends the attempt if an error left it without an end: nobody could refresh until its deadline.
-    pub(super) async fn give_up(&self) {
+    /// Ends the attempt if an error after its request left it without an end: nobody could refresh until its deadline.
+    pub(super) async fn see_ended(&self, sent_at: Timestamp) {
         // A reply that still is to be stored needs the attempt, which keeps others from asking.
         if self.engine.left_behind.holds(&self.order.key) {
             return;
         }
         for tries in 1..=COMMIT_TRIES {
-            match self.end_if_running().await {
+            match self.end_if_running(sent_at).await {
                 Ok(()) => return,
                 Err(error) => {
-                    tracing::warn!(
-                        reason = error.reason(),
-                        tries,
-                        "an attempt could not be ended"
-                    );
+                    let reason = error.reason();
+                    tracing::warn!(reason, tries, "an attempt could not be ended");
                 }
             }
             tokio::time::sleep(Duration::from_millis(50 << tries)).await;
         }
     }
 
-    async fn end_if_running(&self) -> Result<()> {
-        let now = self
-            .engine
-            .store
-            .load(&self.order.key, &self.order.resource)
-            .await?;
+    async fn end_if_running(&self, sent_at: Timestamp) -> Result<()> {
+        let now = self.engine.store.load(&self.order.key, "").await?;
         let runs = now
             .attempt
             .is_some_and(|attempt| attempt.id == self.attempt && attempt.ending.is_none());
         if !runs {
             return Ok(());
         }
-        if self.sent_at.is_none() {
-            return self.release().await;
-        }
+        let outcome = match self.service() {
+            true => EndingOutcome::NotProcessed,
+            false => EndingOutcome::Unknown,
+        };
         let failures = self.failures() + 1;
         let rest = freshness::back_off(failures, None, random_fraction());
         let note = self.note("The store failed during the refresh".to_owned());
-        self.settle(self.unknown(), failures, Some(rest), note)
-            .await
+        self.settle(outcome, sent_at, failures, rest, note).await
     }
 
-    /// What is known of a request that may have been acted on. A service grant has nothing to lose by asking again.
-    pub(super) fn unknown(&self) -> EndingOutcome {
-        match self.service() {
-            true => EndingOutcome::NotProcessed,
-            false => EndingOutcome::Unknown,
-        }
-    }
-
-    /// When an attempt was claimed (UTC): its request left later. One of another boot left long ago.
-    pub(super) fn claimed_at(&self, attempt: &Attempt) -> Timestamp {
+    /// When an attempt began; that of another boot long ago.
+    pub(super) fn begun_at(&self, attempt: &Attempt) -> Timestamp {
         if attempt.owner.boot_id != system::owner().boot_id {
             return Timestamp::default();
         }
         let now = self.engine.clock.monotonic();
-        let age = (LEASE + now.since(attempt.deadline)).saturating_sub(attempt.deadline.since(now));
+        let age = LEASE.saturating_sub(attempt.deadline.since(now)) + now.since(attempt.deadline);
         self.engine.clock.wall().before(age)
     }
 
@@ -320,7 +315,8 @@ impl Lead<'_> {
             ..self.claimant()
         };
         if let Claimed::Ours { .. } = self.engine.store.claim(&self.order.key, claimant).await? {
-            self.settle(EndingOutcome::NotProcessed, failures, Some(rest), note)
+            let now = self.engine.clock.wall();
+            self.settle(EndingOutcome::NotProcessed, now, failures, rest, note)
                 .await?;
         }
         Ok(())
@@ -328,15 +324,6 @@ impl Lead<'_> {
 
     pub(super) fn service(&self) -> bool {
         self.order.key.integration.grant_type == GrantType::ClientCredentials
-    }
-
-    /// How the last attempt on this very grant ended: after a commit an ending says nothing any more.
-    fn ending(&self) -> Option<&Ending> {
-        let generation = self.loaded.generation();
-        let attempt = self.loaded.attempt.as_ref();
-        attempt
-            .filter(|attempt| attempt.generation == generation)
-            .and_then(|attempt| attempt.ending.as_ref())
     }
 
     pub(super) fn replays(&self) -> bool {
@@ -348,12 +335,24 @@ impl Lead<'_> {
         self.ending().map_or(0, |ending| ending.failures)
     }
 
+    /// How the last attempt ended, as far as it matters here: not after a later commit, and a resource that was refused
+    /// matters to no other.
+    fn ending(&self) -> Option<&Ending> {
+        let resource = self.note.as_ref().map_or("", |note| note.resource.as_str());
+        let attempt = self.loaded.attempt.as_ref()?;
+        let attempt = Some(attempt).filter(|one| one.generation == self.loaded.generation())?;
+        let ending = attempt.ending.as_ref()?;
+        (ending.outcome != EndingOutcome::ResourceRefused || resource == self.order.resource)
+            .then_some(ending)
+    }
+
     pub(super) fn note(&self, reason: String) -> Note {
         Note {
             reason,
             error: None,
             description: None,
             revision: self.integration.revision,
+            resource: self.order.resource.clone(),
         }
     }
 }

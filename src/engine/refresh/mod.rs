@@ -21,7 +21,7 @@ use crate::model::{ConnectionKey, Grant, GrantType};
 use crate::oauth::response::Outcome;
 use crate::oauth::{self};
 use crate::provider::Spec;
-use crate::store::{Attempt, AttemptId, Claimed, EndingOutcome, Loaded};
+use crate::store::{Attempt, AttemptId, Claimed, EndingOutcome, Loaded, Slot};
 use crate::vault::{self, Kind, Subject};
 
 /// An attempt is over after this long in any case: it outlasts its request (10 s to connect, 120 s to reply).
@@ -55,8 +55,6 @@ struct Lead<'a> {
     token: Option<Arc<StoredToken>>,
     note: Option<Note>,
     attempt: AttemptId,
-    /// When the request left, or may have left (UTC); `None` before.
-    sent_at: Option<Timestamp>,
 }
 
 /// Whether the flight is over or has to look again.
@@ -65,9 +63,21 @@ enum Next {
     LookAgain,
 }
 
+/// Whether the request may leave.
+enum Ready {
+    Send {
+        /// Where the reply is kept first, if it can bring a new refresh token.
+        slot: Option<Arc<dyn Slot>>,
+        /// Whether the refresh token may have been used already.
+        replays: bool,
+    },
+    LookAgain,
+}
+
 /// Refreshes until there is a token that suits, or an error that says whose move it is.
 pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToken>> {
     let mut invalid_client_seen = None;
+    let mut began_at = None;
     loop {
         engine.commit_left_behind(&order.key).await?;
         let loaded = engine.store.load(&order.key, &order.resource).await?;
@@ -83,10 +93,16 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
             .open_integration(&meant.key, meant.row.as_ref())
             .await?;
         let token = engine.open_token(&order.key, &loaded).await?;
+        let need = Need {
+            // What another leader brought meanwhile is as new as what we would bring.
+            at_once: order.need.at_once
+                && *began_at.get_or_insert(loaded.generation()) == loaded.generation(),
+            ..order.need.clone()
+        };
         let judged = judge(
             token.as_deref(),
             &order.key,
-            &order.need,
+            &need,
             service.then_some(integration.revision),
             engine.clock.wall(),
         );
@@ -117,7 +133,6 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
             grant,
             token,
             attempt: AttemptId(vault::random_array()?),
-            sent_at: None,
         };
         lead.check_grant()?;
         lead.check_rest(invalid_client_seen)?;
@@ -149,58 +164,63 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
 }
 
 impl Lead<'_> {
-    /// Leads the claimed attempt to its end, and sees that it has one.
+    /// Leads the claimed attempt to its end. Whatever fails before the request leaves gives the claim back; whatever
+    /// fails later ends it all the same.
     async fn lead(&mut self, previous: Option<Attempt>) -> Result<Next> {
-        let outcome = self.fly(previous).await;
-        if outcome.is_err() {
-            self.give_up().await;
-        }
-        outcome
-    }
-
-    async fn fly(&mut self, previous: Option<Attempt>) -> Result<Next> {
-        let news = previous != self.loaded.attempt;
-        self.loaded.attempt = previous;
-        let running = self.loaded.attempt.as_ref();
-        let running = running.filter(|attempt| attempt.ending.is_none());
-        let abandoned_at = running.map(|attempt| self.claimed_at(attempt));
-        let abandoned = abandoned_at.is_some();
-        if news && !abandoned {
-            // Another's attempt ended between our look and our claim: what it noted is judged first.
-            self.release().await?;
-            return Ok(Next::LookAgain);
-        }
-        if let Some(claimed_at) = abandoned_at {
-            if self.engine.replay_orphans(Some(&self.order.key)).await? > 0 {
-                self.loaded.attempt = None;
+        match self.ready(previous).await {
+            Ok(Ready::Send { slot, replays }) => {
+                let sent_at = self.engine.clock.wall();
+                let outcome = self.fly(slot, replays, sent_at).await;
+                if outcome.is_err() {
+                    self.see_ended(sent_at).await;
+                }
+                outcome
+            }
+            Ok(Ready::LookAgain) => {
                 self.release().await?;
-                return Ok(Next::LookAgain);
+                Ok(Next::LookAgain)
             }
-            if let Err(error) = self.check_replay(EndingOutcome::Unknown, claimed_at) {
-                self.sent_at = Some(claimed_at);
-                let note = self.note(
-                    "The process that was refreshing ended before the reply was stored".to_owned(),
-                );
-                self.settle(EndingOutcome::Unknown, self.failures(), None, note)
-                    .await?;
-                return Err(error);
-            }
-        }
-        let replays = abandoned || self.replays();
-        let slot = match self.reserve() {
-            Ok(slot) => slot,
             Err(error) => {
                 self.release().await?;
-                return Err(error);
+                Err(error)
             }
-        };
-        if !self.may_send().await? {
-            self.release().await?;
-            return Ok(Next::LookAgain);
         }
+    }
+
+    /// All that has to be so before the request is sent: read last, since it may have changed until the claim.
+    async fn ready(&mut self, previous: Option<Attempt>) -> Result<Ready> {
+        let seen = std::mem::replace(&mut self.loaded.attempt, previous);
+        let abandoned = self
+            .loaded
+            .attempt
+            .as_ref()
+            .filter(|attempt| attempt.ending.is_none())
+            .map(|attempt| self.begun_at(attempt));
+        if let Some(begun_at) = abandoned {
+            if self.engine.replay_orphans(Some(&self.order.key)).await? > 0 {
+                self.loaded.attempt = None;
+                return Ok(Ready::LookAgain);
+            }
+            self.check_replay(begun_at)?;
+        } else if self.loaded.attempt != seen {
+            return Ok(Ready::LookAgain);
+        }
+        let replays = !self.service() && (abandoned.is_some() || self.replays());
+        let slot = self.reserve()?;
+        Ok(match self.may_send().await? {
+            true => Ready::Send { slot, replays },
+            false => Ready::LookAgain,
+        })
+    }
+
+    async fn fly(
+        &mut self,
+        slot: Option<Arc<dyn Slot>>,
+        replays: bool,
+        sent_at: Timestamp,
+    ) -> Result<Next> {
         tracing::info!(provider = %self.order.key.integration.provider, connection = %self.order.key.connection,
             reason = self.order.reason.as_str(), "refreshing");
-        self.sent_at = Some(self.engine.clock.wall());
         match self.send().await {
             Outcome::Issued(issued) => self.issued(*issued, slot).await,
             Outcome::Unusable {
@@ -216,11 +236,7 @@ impl Lead<'_> {
                 error,
                 description,
                 condemns,
-                reason,
-            } => {
-                self.refused(error, description, condemns, reason, replays)
-                    .await
-            }
+            } => self.refused(error, description, condemns, replays).await,
             Outcome::NotProcessed {
                 error,
                 description,
@@ -236,26 +252,11 @@ impl Lead<'_> {
                     description: description.clone(),
                     ..self.note(reason.clone())
                 };
-                self.settle(EndingOutcome::NotProcessed, failures, Some(rest), note)
+                self.settle(EndingOutcome::NotProcessed, sent_at, failures, rest, note)
                     .await?;
                 Err(self.not_processed(error, description, condemns, reason, rest))
             }
-            Outcome::Unknown { reason, html } => {
-                let failures = self.failures() + 1;
-                let rest = freshness::back_off(failures, None, random_fraction());
-                self.settle(
-                    self.unknown(),
-                    failures,
-                    Some(rest),
-                    self.note(reason.clone()),
-                )
-                .await?;
-                Err(if html {
-                    self.rejected("reply_not_json", reason)
-                } else {
-                    self.unavailable(reason, Some(rest))
-                })
-            }
+            Outcome::Unknown { reason, html } => self.unknown(sent_at, reason, html).await,
         }
     }
 

@@ -14,7 +14,7 @@ use crate::oauth::response::{Issued, Outcome};
 use crate::oauth::revoke::RevokedToken;
 use crate::oauth::{self};
 use crate::provider::Condemns;
-use crate::secret::{AccessToken, RefreshToken};
+use crate::secret::RefreshToken;
 use crate::store::{Commit, Committed, EndingOutcome, Slot, StoredState};
 use crate::vault::{Kind, Subject};
 
@@ -58,13 +58,10 @@ impl Lead<'_> {
             slot,
             rotated,
         };
+        let spill = reply.spill.clone();
         match self.engine.keep(&self.order.key, reply).await? {
             Committed::Done => Ok(Next::Landed(Arc::new(stored))),
-            Committed::Lost => {
-                self.release().await?;
-                self.adopt(refresh_token.as_ref(), Some(&stored.token.value))
-                    .await
-            }
+            Committed::Lost => self.lost(spill).await,
         }
     }
 
@@ -95,13 +92,14 @@ impl Lead<'_> {
                 slot,
                 rotated: true,
             };
+            let spill = reply.spill.clone();
             if self.engine.keep(&self.order.key, reply).await? == Committed::Lost {
-                self.release().await?;
-                return self.adopt(Some(&refresh_token), None).await;
+                return self.lost(spill).await;
             }
             self.rest_after_commit(failures, rest, note).await?;
         } else {
-            self.settle(EndingOutcome::NotProcessed, failures, Some(rest), note)
+            let now = self.engine.clock.wall();
+            self.settle(EndingOutcome::NotProcessed, now, failures, rest, note)
                 .await?;
         }
         Err(self.rejected("reply_unusable", rule))
@@ -141,7 +139,8 @@ impl Lead<'_> {
             };
             let failures = self.failures() + 1;
             let rest = freshness::back_off(failures, None, random_fraction());
-            self.settle(EndingOutcome::ResourceRefused, failures, Some(rest), note)
+            let now = self.engine.clock.wall();
+            self.settle(EndingOutcome::ResourceRefused, now, failures, rest, note)
                 .await?;
             return Err(self.resource_refused(error, description, meaning));
         }
@@ -195,63 +194,70 @@ impl Lead<'_> {
         }
     }
 
-    pub(super) fn resource_refused(
-        &self,
-        error: String,
-        description: Option<String>,
-        meaning: String,
-    ) -> Error {
-        let error = Some(error);
-        let kind = match self.service() {
-            true => ErrorKind::ProviderRejected { error, description },
-            false => ErrorKind::ReauthorizationRequired { error, description },
-        };
-        Error::new(kind, "resource_refused", meaning)
-            .hint(self.engine.connect_command(&self.order.key, true))
-    }
-
-    /// Another commit came before ours. After a reconnect or another leader's the connection is looked at again: ours
-    /// may be another account's. After a leave ours is revoked.
-    pub(super) async fn adopt(
-        &self,
-        refresh_token: Option<&RefreshToken>,
-        access_token: Option<&AccessToken>,
-    ) -> Result<Next> {
-        let loaded = self
-            .engine
-            .store
-            .load(&self.order.key, &self.order.resource)
-            .await?;
-        match loaded.connection.as_ref().map(|row| row.state) {
-            Some(StoredState::Connected) => Ok(Next::LookAgain),
-            Some(StoredState::ReauthorizationRequired) => {
-                let grant = self.engine.open_grant(&self.order.key, &loaded).await?;
-                Err(self
-                    .engine
-                    .reauthorization_required(&self.order.key, grant.as_ref()))
-            }
-            None | Some(StoredState::Disconnected | StoredState::Disconnecting) => {
-                let client = self.integration.client(&self.spec);
-                let token =
-                    RevokedToken::choose(&self.spec.revocation, refresh_token, access_token);
-                if let Some(token) = token
-                    && let Err(error) = oauth::revoke::revoke(
-                        &self.engine.http(),
-                        &self.spec,
-                        client,
-                        token,
-                        &self.engine.clock,
-                    )
-                    .await
-                {
-                    tracing::warn!(
-                        reason = error.reason(),
-                        "a token issued while disconnecting lives on"
-                    );
-                }
-                Err(self.engine.not_connected(&self.order.key))
+    /// Another commit came before ours: a reconnect or another leader's counts, after a leave ours is revoked.
+    async fn lost(&self, ours: Spill) -> Result<Next> {
+        self.release().await?;
+        let loaded = self.engine.store.load(&self.order.key, "").await?;
+        if matches!(
+            loaded.connection.as_ref().map(|row| row.state),
+            Some(StoredState::Connected | StoredState::ReauthorizationRequired)
+        ) {
+            return Ok(Next::LookAgain);
+        }
+        let before = self
+            .grant
+            .as_ref()
+            .and_then(|grant| grant.refresh_token.as_ref());
+        // Whoever left has dealt with the one before.
+        let refresh_token = ours
+            .grant
+            .refresh_token
+            .as_ref()
+            .filter(|token| Some(*token) != before);
+        let access_token = ours.token.as_ref().map(|stored| &stored.token.value);
+        let rules = &self.spec.revocation;
+        if let Some(token) = RevokedToken::choose(rules, refresh_token, access_token) {
+            let http = self.engine.http();
+            let client = self.integration.client(&self.spec);
+            let revoked =
+                oauth::revoke::revoke(&http, &self.spec, client, token, &self.engine.clock);
+            if let Err(error) = revoked.await {
+                let reason = error.reason();
+                tracing::warn!(reason, "a token issued while disconnecting lives on");
             }
         }
+        Err(self.engine.not_connected(&self.order.key))
+    }
+
+    /// Nobody can know what became of the request that left at `sent_at`.
+    pub(super) async fn unknown(
+        &self,
+        sent_at: Timestamp,
+        reason: String,
+        html: bool,
+    ) -> Result<Next> {
+        let failures = self.failures() + 1;
+        let (outcome, forgiven) = match self.service() {
+            true => (EndingOutcome::NotProcessed, false),
+            false => (EndingOutcome::Unknown, self.forgives(sent_at)),
+        };
+        let rest = match forgiven && failures == 1 {
+            // The grace runs: once at once.
+            true => Duration::ZERO,
+            false => freshness::back_off(failures, None, random_fraction()),
+        };
+        let note = self.note(reason.clone());
+        self.settle(outcome, sent_at, failures, rest, note).await?;
+        if html {
+            return Err(self.rejected("reply_not_json", reason));
+        }
+        let wait = match self.service() || forgiven {
+            true => rest,
+            false => Some(self.left_of_tokens())
+                .filter(|left| *left < Duration::MAX)
+                .map_or(rest, |left| rest.max(left)),
+        };
+        Err(self.unavailable(reason, Some(wait)))
     }
 
     /// A store that can't be written serves what has nothing to lose: service grants, and grants that never rotate.
@@ -285,14 +291,7 @@ impl Lead<'_> {
                 description,
                 reason,
                 ..
-            } => {
-                let kind = ErrorKind::ReauthorizationRequired {
-                    error: Some(error),
-                    description,
-                };
-                Err(Error::new(kind, "reauthorization_required", reason)
-                    .hint(self.engine.connect_command(&self.order.key, true)))
-            }
+            } => Err(self.resource_refused(error, description, reason)),
             Outcome::NotProcessed {
                 error,
                 description,
@@ -336,6 +335,22 @@ impl Lead<'_> {
             granted_at: now,
             refusal: None,
         }
+    }
+
+    /// The server refused what was asked for and nothing is recorded of the grant.
+    pub(super) fn resource_refused(
+        &self,
+        error: String,
+        description: Option<String>,
+        meaning: String,
+    ) -> Error {
+        let hint = self.engine.connect_command(&self.order.key, true);
+        let error = Some(error);
+        let kind = match self.service() {
+            true => ErrorKind::ProviderRejected { error, description },
+            false => ErrorKind::ReauthorizationRequired { error, description },
+        };
+        Error::new(kind, "resource_refused", meaning).hint(hint)
     }
 
     pub(super) fn not_processed(

@@ -43,12 +43,11 @@ impl LeftBehind {
 }
 
 impl Reply {
-    /// Empties the slot of a committed reply. One that stays is forgotten later, by its generation.
+    /// It is stored: what stays in the slot is older than the store, and nobody takes it for new.
     fn clear_slot(&self) {
-        if let Some(slot) = &self.slot
-            && let Err(error) = slot.clear()
-        {
-            tracing::debug!(reason = error.reason(), "a slot could not be emptied");
+        if let Some(Err(error)) = self.slot.as_ref().map(|slot| slot.clear()) {
+            let reason = error.reason();
+            tracing::warn!(reason, "the slot of a stored reply could not be emptied");
         }
     }
 }
@@ -69,7 +68,10 @@ impl Engine {
         key: &ConnectionKey,
         reply: Reply,
     ) -> Result<Committed> {
-        let in_slot = self.write_to_slot(key, &reply).await;
+        let written = match &reply.slot {
+            Some(slot) if reply.rotated => self.write(key, &reply, &**slot).await,
+            _ => false,
+        };
         let mut tries = 0;
         loop {
             tries += 1;
@@ -87,9 +89,8 @@ impl Engine {
                     tokio::time::sleep(Duration::from_millis(50 << tries)).await;
                 }
                 Err(error) => {
-                    let in_slot = in_slot || self.write_to_slot(key, &reply).await;
-                    let saved = !reply.rotated
-                        || in_slot && reply.slot.as_ref().is_some_and(|slot| slot.sync().is_ok());
+                    let flushed = |slot: &Arc<dyn Slot>| written && slot.sync().is_ok();
+                    let saved = !reply.rotated || reply.slot.as_ref().is_some_and(flushed);
                     tracing::error!(
                         reason = error.reason(),
                         saved,
@@ -101,7 +102,7 @@ impl Engine {
                         .unwrap_or_else(PoisonError::into_inner)
                         .insert(key.clone(), reply);
                     let (engine, key) = (Arc::clone(self), key.clone());
-                    // What is nowhere but in memory is waited for at exit.
+                    // Only this process has it: its exit waits.
                     let unfinished = (!saved).then(Unfinished::begin);
                     runtime::spawn(async move {
                         engine.commit_later(&key).await;
@@ -118,20 +119,15 @@ impl Engine {
         }
     }
 
-    /// Writes a rotated reply to its slot; `false` when it is not in there.
-    async fn write_to_slot(&self, key: &ConnectionKey, reply: &Reply) -> bool {
-        let Some(slot) = reply.slot.as_ref().filter(|_| reply.rotated) else {
-            return false;
-        };
+    /// Writes a reply to its slot; whether that worked.
+    async fn write(&self, key: &ConnectionKey, reply: &Reply, slot: &dyn Slot) -> bool {
         let written = match self.spilled(key, reply).await {
             Ok(spilled) => slot.write(&spilled),
             Err(error) => Err(error),
         };
         if let Err(error) = &written {
-            tracing::warn!(
-                reason = error.reason(),
-                "the reply could not be written to its slot"
-            );
+            let reason = error.reason();
+            tracing::warn!(reason, "the reply could not be written to its slot");
         }
         written.is_ok()
     }
@@ -189,12 +185,13 @@ impl Engine {
             let loaded = self.store.load(key, "").await?;
             // It must follow the stored generation directly: else it is older than a reconnect.
             if loaded.generation() > 0 && sealed.generation == loaded.generation() + 1 {
-                let opened = self.open::<Spill>(Subject::Connection(key), Kind::Spill, "", sealed);
-                let spill = match opened.await {
+                let opened = self.open(Subject::Connection(key), Kind::Spill, "", sealed);
+                let spill: Spill = match opened.await {
                     Ok(spill) => spill,
+                    // One that does not open stays, and stands in nobody's way.
                     Err(error) => {
-                        // It must not keep the others, and the store itself, from being used.
-                        tracing::warn!(reason = error.reason(), "a reply in a slot does not open");
+                        let reason = error.reason();
+                        tracing::warn!(reason, "a reply left behind does not open");
                         continue;
                     }
                 };

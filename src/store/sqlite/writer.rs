@@ -10,7 +10,6 @@ use tokio::sync::oneshot;
 use super::Inner;
 use super::connection::explain;
 use crate::error::{Error, Result};
-use crate::store::lock;
 use crate::system;
 
 /// How often, and after what pause, a batch is tried again while another process writes: 10 s in all.
@@ -106,7 +105,7 @@ where
 impl Queue {
     /// Hands a job to the writer thread, which the first one starts.
     pub(super) fn submit(self: &Arc<Self>, job: Job) -> Result<()> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.started {
             let queue = Arc::clone(self);
             system::spawn_thread("evergrant-store", move || queue.serve()).map_err(|error| {
@@ -124,7 +123,10 @@ impl Queue {
 
     /// Lets the thread end: the store is closed.
     pub(super) fn stop(&self) {
-        lock(&self.state).stopped = true;
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .stopped = true;
         self.ready.notify_one();
     }
 
@@ -136,7 +138,7 @@ impl Queue {
 
     /// Waits for jobs outside the fork gate; `None` when the store is closed.
     fn take(&self) -> Option<Vec<Job>> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if !state.jobs.is_empty() {
                 return Some(std::mem::take(&mut state.jobs));
@@ -167,7 +169,7 @@ fn commit(mut jobs: Vec<Job>) {
 fn try_commit(mut jobs: Vec<Job>, last: bool) -> Option<Vec<Job>> {
     let _entered = system::enter();
     let store = Arc::clone(&jobs.first()?.store);
-    let mut side = lock(&store.writer);
+    let mut side = store.writer.lock().unwrap_or_else(PoisonError::into_inner);
     let durable = jobs.iter().any(|job| job.durable);
     let begun = store
         .for_writing(&mut side)
@@ -178,8 +180,8 @@ fn try_commit(mut jobs: Vec<Job>, last: bool) -> Option<Vec<Job>> {
         Ok(connection) => run_all(&store, connection, &mut jobs).err(),
     };
     drop(side);
+    // Let go of the store first: whoever has the answer may close it, and then it is closed.
     let tasks: Vec<_> = jobs.into_iter().map(|job| job.task).collect();
-    // Whoever has the answer, and lets go of the store, closes it then.
     drop(store);
     for task in tasks {
         task.answer(failed.clone());

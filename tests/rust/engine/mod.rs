@@ -30,6 +30,7 @@ mod claim;
 mod commit;
 mod configure;
 mod connect;
+mod ended;
 mod flight;
 mod freshness;
 mod leave;
@@ -41,11 +42,11 @@ mod server;
 mod status;
 mod store;
 
-pub(super) const USER: GrantType = GrantType::AuthorizationCode;
-pub(super) const SERVICE: GrantType = GrantType::ClientCredentials;
+const USER: GrantType = GrantType::AuthorizationCode;
+const SERVICE: GrantType = GrantType::ClientCredentials;
 
 /// A provider file `acme` whose user grant refreshes as `refresh` says, with more sections in `more`.
-pub(super) fn acme(refresh: &str, more: &str) -> String {
+fn acme(refresh: &str, more: &str) -> String {
     format!(
         "id: acme
 name: Acme
@@ -63,11 +64,11 @@ grants:
 }
 
 /// A workspace with its provider. `engine` is one process, [`another`](World::another) makes a second one.
-pub(super) struct World {
-    pub(super) server: Server,
-    pub(super) clock: Arc<ManualClock>,
-    pub(super) store: Arc<Unreliable>,
-    pub(super) engine: Arc<Engine>,
+struct World {
+    server: Server,
+    clock: Arc<ManualClock>,
+    store: Arc<Unreliable>,
+    engine: Arc<Engine>,
     folder: TempDir,
 }
 
@@ -83,7 +84,7 @@ impl World {
     }
 
     /// The same on a SQLite file.
-    pub(super) async fn sqlite() -> Self {
+    async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&folder.path().join("data").join("store.db")).unwrap();
         Self::on(Arc::new(store), folder, None).await
@@ -118,30 +119,30 @@ impl World {
     }
 
     /// A user grant whose refresh token is `rt-0`; no access token yet.
-    pub(super) async fn imported(self) -> Self {
+    async fn imported(self) -> Self {
         self.configure(USER).await;
         self.import("default", "rt-0").await;
         self
     }
 
     /// A user grant with the access token `at-1` and the refresh token `rt-1`, both an hour long: one request was made.
-    pub(super) async fn connected(self) -> Self {
+    async fn connected(self) -> Self {
         let world = self.imported().await;
         assert_eq!(world.token().await.unwrap(), "at-1");
         world
     }
 
     /// A configured service grant, no token yet.
-    pub(super) async fn service(self) -> Self {
+    async fn service(self) -> Self {
         self.configure(SERVICE).await;
         self
     }
 
-    pub(super) async fn configure(&self, grant_type: GrantType) {
+    async fn configure(&self, grant_type: GrantType) {
         self.configure_with(grant_type, |_| {}).await.unwrap();
     }
 
-    pub(super) async fn configure_with(
+    async fn configure_with(
         &self,
         grant_type: GrantType,
         change: impl FnOnce(&mut Configure),
@@ -152,7 +153,7 @@ impl World {
     }
 
     /// The configuration of `acme` with this world's server.
-    pub(super) fn configuration(&self, grant_type: GrantType) -> Configure {
+    fn configuration(&self, grant_type: GrantType) -> Configure {
         let endpoint = |path: &str| format!("{}{path}", self.server.base);
         let mut endpoints = BTreeMap::from([
             ("token_endpoint".to_owned(), endpoint("/token")),
@@ -185,36 +186,50 @@ impl World {
     }
 
     /// A second process on the same store.
-    pub(super) async fn another(&self) -> Arc<Engine> {
+    async fn another(&self) -> Arc<Engine> {
         engine_on(self.store.clone(), &self.clock, &self.folder).await
     }
 
+    /// A second process for which the store never fails.
+    async fn another_on_a_sound_store(&self) -> Arc<Engine> {
+        engine_on(self.store.reliable(), &self.clock, &self.folder).await
+    }
+
+    /// A process that starts on a sound store and finds what was left.
+    async fn another_with_what_was_left(&self) -> Arc<Engine> {
+        let sound = Unreliable::new(self.store.reliable());
+        let mut left = self.store.left.lock().unwrap();
+        sound.left.lock().unwrap().append(&mut left);
+        drop(left);
+        engine_on(Arc::new(sound), &self.clock, &self.folder).await
+    }
+
     /// The default connection's token, as a caller without wishes gets it.
-    pub(super) async fn token(&self) -> Result<String> {
+    async fn token(&self) -> Result<String> {
         self.token_for(|_| {}).await
     }
 
-    pub(super) async fn token_for(&self, wish: impl FnOnce(&mut TokenRequest)) -> Result<String> {
+    async fn token_for(&self, wish: impl FnOnce(&mut TokenRequest)) -> Result<String> {
         Ok(value(&*self.slot_for(wish).await?))
     }
 
-    pub(super) async fn slot_for(&self, wish: impl FnOnce(&mut TokenRequest)) -> Result<Arc<Slot>> {
+    async fn slot_for(&self, wish: impl FnOnce(&mut TokenRequest)) -> Result<Arc<Slot>> {
         let mut request = request();
         wish(&mut request);
         within(self.engine.get_token(&request)).await
     }
 
     /// A call that runs while the test goes on.
-    pub(super) fn calling(&self) -> tokio::task::JoinHandle<Result<String>> {
+    fn calling(&self) -> tokio::task::JoinHandle<Result<String>> {
         let engine = Arc::clone(&self.engine);
         tokio::spawn(async move { token_of(&engine).await })
     }
 
-    pub(super) fn advance(&self, seconds: u64) {
+    fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
-    pub(super) async fn loaded(&self) -> Loaded {
+    async fn loaded(&self) -> Loaded {
         self.loaded_of(USER, "").await
     }
 
@@ -225,12 +240,12 @@ impl World {
             .unwrap()
     }
 
-    pub(super) async fn state(&self) -> Option<StoredState> {
+    async fn state(&self) -> Option<StoredState> {
         self.loaded().await.connection.map(|row| row.state)
     }
 
     /// How the last attempt ended, if it is over without a commit.
-    pub(super) async fn ending(&self, grant_type: GrantType) -> Option<Ending> {
+    async fn ending(&self, grant_type: GrantType) -> Option<Ending> {
         self.loaded_of(grant_type, "").await.attempt?.ending
     }
 }
@@ -261,7 +276,7 @@ pub(super) fn request() -> TokenRequest {
     }
 }
 
-pub(super) fn key_of(grant_type: GrantType) -> ConnectionKey {
+fn key_of(grant_type: GrantType) -> ConnectionKey {
     ConnectionKey {
         integration: IntegrationKey {
             workspace: "default".into(),
@@ -272,16 +287,16 @@ pub(super) fn key_of(grant_type: GrantType) -> ConnectionKey {
     }
 }
 
-pub(super) async fn token_of(engine: &Arc<Engine>) -> Result<String> {
+async fn token_of(engine: &Arc<Engine>) -> Result<String> {
     Ok(value(&*within(engine.get_token(&request())).await?))
 }
 
-pub(super) fn value(slot: &Slot) -> String {
+fn value(slot: &Slot) -> String {
     slot.stored.token.value.expose().to_owned()
 }
 
 /// A test that would wait for ever fails instead.
-pub(super) async fn within<T>(work: impl Future<Output = T>) -> T {
+async fn within<T>(work: impl Future<Output = T>) -> T {
     let patience = Duration::from_secs(20);
     tokio::time::timeout(patience, work)
         .await
@@ -289,7 +304,7 @@ pub(super) async fn within<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// Waits for what happens in the background.
-pub(super) async fn until(what: &str, mut happened: impl AsyncFnMut() -> bool) {
+async fn until(what: &str, mut happened: impl AsyncFnMut() -> bool) {
     for _ in 0..2000 {
         if happened().await {
             return;
@@ -300,7 +315,7 @@ pub(super) async fn until(what: &str, mut happened: impl AsyncFnMut() -> bool) {
 }
 
 /// A word for an error's kind.
-pub(super) fn kind_of(error: &Error) -> &'static str {
+fn kind_of(error: &Error) -> &'static str {
     match error.kind() {
         ErrorKind::AmbiguousGrant => "ambiguous",
         ErrorKind::ConnectDenied => "denied",
@@ -322,7 +337,7 @@ pub(super) fn kind_of(error: &Error) -> &'static str {
 }
 
 /// The wait that an unavailable provider asks for.
-pub(super) fn retry_after(error: &Error) -> Option<Duration> {
+fn retry_after(error: &Error) -> Option<Duration> {
     match error.kind() {
         ErrorKind::ProviderUnavailable { retry_after } => *retry_after,
         _ => None,

@@ -1,7 +1,7 @@
 //! A store that fails when told to.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use _core::clock::Timestamp;
 use _core::error::{Error, Result};
@@ -18,25 +18,45 @@ pub(super) struct Unreliable {
     pub(super) failing_commits: AtomicU32,
     /// No slot is to be had.
     pub(super) full: AtomicBool,
-    /// Slots can't be written, flushed or emptied.
-    pub(super) broken_slots: Arc<AtomicBool>,
+    pub(super) slots: Arc<Slots>,
     pub(super) read_only: AtomicBool,
     /// Added to the change counter: another process wrote.
     pub(super) foreign_writes: AtomicU64,
+    /// Before the next claim the attempt that runs ends so.
+    pub(super) ends_before_claim: Mutex<Option<Ending>>,
+    /// Happens while the next slot is reserved.
+    pub(super) while_reserving: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// Replies that processes which are gone left.
-    pub(super) left: std::sync::Mutex<Vec<Orphan>>,
+    pub(super) left: Mutex<Vec<Orphan>>,
+}
+
+/// What happens to slots.
+#[derive(Default)]
+pub(super) struct Slots {
+    pub(super) unwritable: AtomicBool,
+    pub(super) unflushable: AtomicBool,
+    pub(super) never_empty: AtomicBool,
+    /// What was written to them.
+    pub(super) written: Mutex<Vec<Spilled>>,
 }
 
 impl Unreliable {
+    /// The store without failures: what another process sees.
+    pub(super) fn reliable(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.inner)
+    }
+
     pub(super) fn new(inner: Arc<dyn Store>) -> Self {
         Self {
             inner,
             failing_commits: AtomicU32::new(0),
             full: AtomicBool::new(false),
-            broken_slots: Arc::default(),
+            slots: Arc::default(),
             read_only: AtomicBool::new(false),
             foreign_writes: AtomicU64::new(0),
-            left: std::sync::Mutex::default(),
+            ends_before_claim: Mutex::default(),
+            while_reserving: Mutex::default(),
+            left: Mutex::default(),
         }
     }
 
@@ -100,7 +120,14 @@ impl Store for Unreliable {
     }
 
     fn claim<'a>(&'a self, key: &'a ConnectionKey, claimant: Claimant) -> StoreFuture<'a, Claimed> {
-        self.inner.claim(key, claimant)
+        let ending = self.ends_before_claim.lock().unwrap().take();
+        Box::pin(async move {
+            if let Some(ending) = ending {
+                let running = self.inner.load(key, "").await?.attempt.expect("one runs");
+                self.inner.settle(key, running.id, ending).await?;
+            }
+            self.inner.claim(key, claimant).await
+        })
     }
 
     fn settle<'a>(
@@ -155,10 +182,12 @@ impl Store for Unreliable {
         if self.full.load(Ordering::SeqCst) {
             return Err(Error::store("disk_full", "The disk is full"));
         }
-        let inner = self.inner.reserve()?;
+        if let Some(happens) = self.while_reserving.lock().unwrap().take() {
+            happens();
+        }
         Ok(Box::new(UnreliableSlot {
-            inner,
-            broken: Arc::clone(&self.broken_slots),
+            inner: self.inner.reserve()?,
+            slots: Arc::clone(&self.slots),
         }))
     }
 
@@ -190,31 +219,30 @@ impl Store for Unreliable {
 
 struct UnreliableSlot {
     inner: Box<dyn Slot>,
-    broken: Arc<AtomicBool>,
-}
-
-impl UnreliableSlot {
-    fn try_it(&self) -> Result<()> {
-        if self.broken.load(Ordering::SeqCst) {
-            return Err(Error::store("broken_slot", "The slot is broken"));
-        }
-        Ok(())
-    }
+    slots: Arc<Slots>,
 }
 
 impl Slot for UnreliableSlot {
     fn write(&self, reply: &Spilled) -> Result<()> {
-        self.try_it()?;
+        check(&self.slots.unwritable)?;
+        self.slots.written.lock().unwrap().push(reply.clone());
         self.inner.write(reply)
     }
 
     fn sync(&self) -> Result<()> {
-        self.try_it()?;
+        check(&self.slots.unflushable)?;
         self.inner.sync()
     }
 
     fn clear(&self) -> Result<()> {
-        self.try_it()?;
+        check(&self.slots.never_empty)?;
         self.inner.clear()
+    }
+}
+
+fn check(broken: &AtomicBool) -> Result<()> {
+    match broken.load(Ordering::SeqCst) {
+        true => Err(Error::store("broken_slot", "The slot is broken")),
+        false => Ok(()),
     }
 }

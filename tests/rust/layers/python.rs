@@ -12,11 +12,12 @@ const LAYERS: [&[&str]; 6] = [
         "_types",
         "exceptions",
     ],
-    &["_api", "_sign_in", "_token_source"],
+    &["_api", "_sign_in"],
     &[
         "",
         "aio",
         "_decorator",
+        "_token_source",
         "actions",
         "auth",
         "testing",

@@ -112,6 +112,18 @@ fn a_denied_pattern_wins_over_an_allowed_one() {
 }
 
 #[test]
+fn the_last_segment_of_a_scope_finds_the_whole_scope() {
+    let spec = builtin("google_drive", USER);
+    let error = validate(&spec.scopes, "google_drive", "drive.readonly").unwrap_err();
+    assert_eq!(
+        error.next_command(),
+        Some(
+            "evergrant configure google_drive --scope https://www.googleapis.com/auth/drive.readonly"
+        )
+    );
+}
+
+#[test]
 fn an_invalid_scope_names_itself_the_patterns_and_the_nearest() {
     let spec = builtin("google_drive", USER);
     let error = validate(
