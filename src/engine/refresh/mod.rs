@@ -236,7 +236,11 @@ impl Lead<'_> {
                 error,
                 description,
                 condemns,
-            } => self.refused(error, description, condemns, replays).await,
+                reason,
+            } => {
+                self.refused(error, description, condemns, reason, replays)
+                    .await
+            }
             Outcome::NotProcessed {
                 error,
                 description,
