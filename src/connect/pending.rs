@@ -242,7 +242,7 @@ async fn complete_row(
                 "provider_unavailable",
                 reason,
             )
-            .hint("evergrant complete-connect"));
+            .hint(engine.command("complete-connect")));
         }
         other => {
             engine.store().delete_pending(&row.state_hash).await?;

@@ -2,13 +2,13 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::engine::freshness::StoredToken;
-use crate::model::{ConnectionKey, IntegrationKey};
+use crate::model::ConnectionKey;
 
 /// A connection and the resource of its token.
 type Name = (ConnectionKey, Arc<str>);
@@ -26,6 +26,8 @@ pub struct Slot {
     pub generation: u64,
     /// What an outer layer keeps beside it: the Python object that callers get.
     pub companion: OnceLock<Box<dyn Any + Send + Sync>>,
+    /// Whether its grant type is the only one of its provider, so that a caller need not name it.
+    only_grant_type: AtomicBool,
     clock: Clock,
     /// Monotonic deadline: sees a wall clock that was set back.
     monotonic_until: i64,
@@ -56,9 +58,23 @@ impl Slot {
 
     /// Whether it may be handed out once the store is known to be unchanged.
     fn lives(&self) -> bool {
-        self.checked_until.load(Ordering::Relaxed) != 0
+        !self.ended()
             && self.clock.monotonic().millis() < self.monotonic_until
             && self.clock.wall().millis() < self.wall_until
+    }
+
+    /// Notes that its grant type was the only configured one when it was read.
+    pub(crate) fn note_only_grant_type(&self) {
+        self.only_grant_type.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a caller need not name its grant type.
+    pub(crate) fn is_of_only_grant_type(&self) -> bool {
+        self.only_grant_type.load(Ordering::Relaxed)
+    }
+
+    fn ended(&self) -> bool {
+        self.checked_until.load(Ordering::Relaxed) == 0
     }
 
     fn extend(&self, until: i64) {
@@ -147,6 +163,7 @@ impl Cache {
         let current = self.era() == era && old.is_none_or(|old| old.generation <= generation);
         if let Some(old) = old
             && current
+            && !old.ended()
             && old.generation == generation
             && *old.stored == *stored
         {
@@ -160,6 +177,7 @@ impl Cache {
             stored,
             generation,
             companion: OnceLock::new(),
+            only_grant_type: AtomicBool::new(false),
             clock: self.clock.clone(),
             monotonic_until,
             wall_until,
@@ -177,15 +195,19 @@ impl Cache {
 
     /// Makes every slot of a connection void: it was disconnected, reconnected or refused.
     pub fn drop_connection(&self, key: &ConnectionKey) {
-        self.drop_where(|slot| slot == key);
+        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        self.era.fetch_add(1, Ordering::AcqRel);
+        slots.retain(|(slot_key, _), slot| {
+            let keep = slot_key != key;
+            if !keep {
+                slot.end();
+            }
+            keep
+        });
     }
 
-    /// Makes every slot of an integration void: it was configured anew or removed.
-    pub fn drop_integration(&self, key: &IntegrationKey) {
-        self.drop_where(|slot| slot.integration == *key);
-    }
-
-    /// Makes every slot void until it is read again: the store changed behind us.
+    /// Makes every slot void, so that all are read again: the store changed behind us, or a configuration did, and who
+    /// else uses it or has to name its grant type from now on is not known here.
     pub fn doubt_all(&self) {
         let slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
         self.era.fetch_add(1, Ordering::AcqRel);
@@ -208,17 +230,5 @@ impl Cache {
         }
         self.looked_at
             .store(self.clock.monotonic().millis(), Ordering::Relaxed);
-    }
-
-    fn drop_where(&self, condemned: impl Fn(&ConnectionKey) -> bool) {
-        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
-        self.era.fetch_add(1, Ordering::AcqRel);
-        slots.retain(|(key, _), slot| {
-            let keep = !condemned(key);
-            if !keep {
-                slot.end();
-            }
-            keep
-        });
     }
 }

@@ -300,7 +300,7 @@ impl Engine {
                 .put_integration(row_now, row.map(|row| row.revision))
                 .await?
             {
-                self.cache.drop_integration(key);
+                self.cache.doubt_all();
                 tracing::info!(provider = %key.provider, grant_type = %key.grant_type, revision, "configured");
                 return Ok(Laid {
                     differs: true,

@@ -140,29 +140,28 @@ impl Engine {
     async fn commit_grant(
         &self,
         key: &ConnectionKey,
-        mut grant: Grant,
+        brought: Grant,
         token: Option<(crate::model::Token, &Spec)>,
         what: &'static str,
     ) -> Result<()> {
-        let brought = grant.refresh_token.clone();
         loop {
             let loaded = self.store.load(key, "").await?;
-            grant.refresh_token.clone_from(&brought);
-            if brought.is_none()
+            let mut grant = brought.clone();
+            if grant.refresh_token.is_none()
+                && loaded.connection.as_ref().map(|row| row.state) == Some(StoredState::Connected)
                 && let Ok(Some(old)) = self.open_grant(key, &loaded).await
-                && old.refusal.is_none()
-                && old.client_id == grant.client_id
-                && old.token_endpoint == grant.token_endpoint
-                && old.issuer == grant.issuer
-                && old.account.id.is_some()
-                && old.account.id == grant.account.id
+                && is_the_same(&old, &grant)
             {
                 grant.refresh_token = old.refresh_token;
+                grant.refresh_expires_at = old.refresh_expires_at;
             }
             let stored: Option<StoredToken> = token
                 .as_ref()
                 .map(|(token, spec)| stored_token(token.clone(), &grant, spec));
-            let generation = self.next_generation(loaded.generation());
+            // Ahead of all that a process may have seen before a backup was restored.
+            let generation = self
+                .next_generation(loaded.generation())
+                .max(self.next_generation(0));
             let subject = Subject::Connection(key);
             let token_row = match &stored {
                 Some(stored) => Some(TokenRow {
@@ -199,4 +198,14 @@ impl Engine {
             }
         }
     }
+}
+
+/// Whether two grants are of one account, client and server, so that the refresh token of the one may serve the other.
+fn is_the_same(old: &Grant, new: &Grant) -> bool {
+    old.refusal.is_none()
+        && old.client_id == new.client_id
+        && old.issuer == new.issuer
+        && old.token_endpoint == new.token_endpoint
+        && old.account.id.is_some()
+        && old.account.id == new.account.id
 }

@@ -64,7 +64,7 @@ impl Engine {
             ),
             None => report.step("configuration", true, "there was none"),
         }
-        self.cache.drop_integration(&meant.key);
+        self.cache.doubt_all();
         Ok(report)
     }
 

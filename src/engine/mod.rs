@@ -104,11 +104,16 @@ impl Engine {
             integration: meant.key.clone(),
             connection: request.connection.as_str().into(),
         };
-        self.token_of(&meant, &key, request).await.map_err(|error| {
+        let slot = self.token_of(&meant, &key, request).await;
+        let slot = slot.map_err(|error| {
             error
                 .of_provider(&key.integration.provider)
                 .of_connection(&key.connection)
-        })
+        })?;
+        if request.grant_type.is_none() {
+            slot.note_only_grant_type();
+        }
+        Ok(slot)
     }
 
     /// The cached token, if this process may hand it out without I/O.
@@ -220,7 +225,7 @@ impl Engine {
         }
     }
 
-    /// The cached token of this name; none when two grant types are cached and none was named.
+    /// The cached token of this name; none when no grant type was named and the cached one may not be the only one.
     fn cached_slot(&self, request: &TokenRequest) -> Option<(ConnectionKey, Arc<Slot>)> {
         let grant_types: &[GrantType] = match &request.grant_type {
             Some(grant_type) => std::slice::from_ref(grant_type),
@@ -235,7 +240,8 @@ impl Engine {
             let slot = self
                 .cache
                 .get(&key, request.resource.as_deref().unwrap_or_default())?;
-            Some((key, slot))
+            let named = request.grant_type.is_some() || slot.is_of_only_grant_type();
+            named.then_some((key, slot))
         });
         let first = found.next()?;
         found.next().is_none().then_some(first)

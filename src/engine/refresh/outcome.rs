@@ -22,15 +22,16 @@ impl Lead<'_> {
     /// The reply brought a token: into the slot, into the store, and only then to the callers.
     pub(super) async fn issued(&self, issued: Issued, slot: Option<Arc<dyn Slot>>) -> Result<Next> {
         let now = self.engine.clock.wall();
-        let refresh_token = issued.refresh_token.clone();
-        let rotated = refresh_token.is_some();
+        // A service grant has no use for one (RFC 6749 section 4.4.3).
+        let refresh_token = issued.refresh_token.filter(|_| !self.service());
+        let rotated = self.rotated(refresh_token.as_ref());
         let mut grant = self
             .grant
             .clone()
             .unwrap_or_else(|| self.service_grant(now));
         rotate(
             &mut grant,
-            issued.refresh_token,
+            refresh_token,
             issued.refresh_expires_at,
             &self.spec,
             now,
@@ -78,6 +79,7 @@ impl Lead<'_> {
         let note = self.note(rule.clone());
         if let (Some(refresh_token), Some(grant)) = (refresh_token, &self.grant) {
             let mut grant = grant.clone();
+            let rotated = self.rotated(Some(&refresh_token));
             rotate(
                 &mut grant,
                 Some(refresh_token.clone()),
@@ -90,7 +92,7 @@ impl Lead<'_> {
                 expected: self.loaded.generation(),
                 attempt: self.attempt,
                 slot,
-                rotated: true,
+                rotated,
             };
             let spill = reply.spill.clone();
             if self.engine.keep(&self.order.key, reply).await? == Committed::Lost {
@@ -194,6 +196,15 @@ impl Lead<'_> {
         }
     }
 
+    /// Whether a refresh token is another than the grant's.
+    fn rotated(&self, refresh_token: Option<&RefreshToken>) -> bool {
+        let before = self
+            .grant
+            .as_ref()
+            .and_then(|grant| grant.refresh_token.as_ref());
+        refresh_token.is_some() && refresh_token != before
+    }
+
     /// Another commit came before ours: a reconnect or another leader's counts, after a leave ours is revoked.
     async fn lost(&self, ours: Spill) -> Result<Next> {
         self.release().await?;
@@ -204,16 +215,9 @@ impl Lead<'_> {
         ) {
             return Ok(Next::LookAgain);
         }
-        let before = self
-            .grant
-            .as_ref()
-            .and_then(|grant| grant.refresh_token.as_ref());
         // Whoever left has dealt with the one before.
-        let refresh_token = ours
-            .grant
-            .refresh_token
-            .as_ref()
-            .filter(|token| Some(*token) != before);
+        let refresh_token = ours.grant.refresh_token.as_ref();
+        let refresh_token = refresh_token.filter(|token| self.rotated(Some(token)));
         let access_token = ours.token.as_ref().map(|stored| &stored.token.value);
         let rules = &self.spec.revocation;
         if let Some(token) = RevokedToken::choose(rules, refresh_token, access_token) {

@@ -1,1 +1,218 @@
-//! To be written.
+//! A reply on its way into the store: what fails, what is kept, and what is served meanwhile.
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use _core::engine::runtime;
+use serde_json::json;
+
+use super::{Answer, SERVICE, USER, World, acme, kind_of, token_of, until};
+
+/// `at-1` is over, and the store fails so many commits.
+async fn failing(commits: u32) -> World {
+    let world = World::bare().await.connected().await;
+    world.advance(3600);
+    world.store.failing_commits.store(commits, SeqCst);
+    world
+}
+
+/// Waits until the store has the reply that it could not take before.
+async fn stored_later(world: &World) {
+    let before = world.loaded().await.generation();
+    world.store.failing_commits.store(0, SeqCst);
+    until("the commit", async || {
+        world.loaded().await.generation() > before
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_is_tried_again() {
+    let world = failing(3).await;
+    assert_eq!(world.token().await.unwrap(), "at-2");
+    let other = world.another().await;
+    assert_eq!(token_of(&other).await.unwrap(), "at-2");
+    assert_eq!(world.server.count(), 2);
+}
+
+#[tokio::test]
+async fn a_reply_that_is_safe_in_its_slot_serves_and_is_stored_later() {
+    let world = failing(u32::MAX).await;
+    assert_eq!(world.token().await.unwrap(), "at-2");
+    assert_eq!(world.token().await.unwrap(), "at-2", "from the cache");
+    assert_eq!(world.server.count(), 2);
+    stored_later(&world).await;
+    world.advance(3600);
+    assert_eq!(world.token().await.unwrap(), "at-3");
+    assert_eq!(world.server.refresh_tokens(), ["rt-0", "rt-1", "rt-2"]);
+}
+
+#[tokio::test]
+async fn a_reply_that_could_not_be_stored_is_stored_before_the_next_request() {
+    let world = failing(u32::MAX).await;
+    assert_eq!(world.token().await.unwrap(), "at-2");
+    world.advance(3600);
+    assert_eq!(
+        kind_of(&world.token().await.unwrap_err()),
+        "store",
+        "nothing is sent meanwhile"
+    );
+    assert_eq!(world.server.count(), 2);
+    world.store.failing_commits.store(0, SeqCst);
+    assert_eq!(world.token().await.unwrap(), "at-3");
+    assert_eq!(world.server.refresh_tokens(), ["rt-0", "rt-1", "rt-2"]);
+}
+
+#[tokio::test]
+async fn a_reply_that_is_nowhere_on_disk_raises_and_is_kept_in_memory() {
+    for broken in ["unwritable", "unflushable"] {
+        let world = failing(u32::MAX).await;
+        let slots = &world.store.slots;
+        match broken {
+            "unwritable" => slots.unwritable.store(true, SeqCst),
+            _ => slots.unflushable.store(true, SeqCst),
+        }
+        assert_eq!(
+            kind_of(&world.token().await.unwrap_err()),
+            "store",
+            "{broken}"
+        );
+        assert!(
+            runtime::unfinished(),
+            "{broken}: the process does not end with it"
+        );
+        stored_later(&world).await;
+        assert_eq!(world.token().await.unwrap(), "at-2", "{broken}");
+        assert_eq!(world.server.count(), 2, "{broken}");
+    }
+}
+
+#[tokio::test]
+async fn a_slot_that_cannot_be_written_costs_nothing_while_the_store_works() {
+    let world = failing(0).await;
+    world.store.slots.unwritable.store(true, SeqCst);
+    assert_eq!(world.token().await.unwrap(), "at-2");
+}
+
+#[tokio::test]
+async fn a_slot_that_cannot_be_emptied_is_no_reason_to_fail() {
+    let world = failing(u32::MAX).await;
+    world.store.slots.never_empty.store(true, SeqCst);
+    assert_eq!(world.token().await.unwrap(), "at-2");
+    stored_later(&world).await;
+    world.advance(3600);
+    assert_eq!(world.token().await.unwrap(), "at-3");
+    world.advance(3600);
+    assert_eq!(world.token().await.unwrap(), "at-4");
+}
+
+#[tokio::test]
+async fn nothing_that_rotated_is_lost_by_a_service_token_that_cannot_be_stored() {
+    let world = World::bare().await.service().await;
+    world.store.failing_commits.store(u32::MAX, SeqCst);
+    assert_eq!(world.token().await.unwrap(), "at-1");
+    assert_eq!(world.token().await.unwrap(), "at-1");
+    assert_eq!(world.server.count(), 1);
+    world.store.failing_commits.store(0, SeqCst);
+}
+
+#[tokio::test]
+async fn only_a_new_refresh_token_goes_through_a_slot() {
+    let world = World::bare().await.imported().await;
+    world.server.answers(Answer::token("at-1", None, json!({})));
+    world.token().await.unwrap();
+    assert_eq!(world.store.slots.written.lock().unwrap().len(), 0);
+    world.advance(3600);
+    world.token().await.unwrap();
+    assert_eq!(world.store.slots.written.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_slot_holds_neither_token_in_clear() {
+    let world = World::bare().await.connected().await;
+    let written = world.store.slots.written.lock().unwrap();
+    let blob = String::from_utf8_lossy(&written[0].sealed.blob).into_owned();
+    assert!(!blob.contains("at-1") && !blob.contains("rt-1"));
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_written_serves_what_is_valid() {
+    let world = World::bare().await.connected().await;
+    world.store.read_only.store(true, SeqCst);
+    let reader = world.another().await;
+    assert_eq!(token_of(&reader).await.unwrap(), "at-1");
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_written_refreshes_service_grants_unrecorded() {
+    let world = World::bare().await.service().await;
+    world.store.read_only.store(true, SeqCst);
+    assert_eq!(world.token().await.unwrap(), "at-1");
+    assert_eq!(world.token().await.unwrap(), "at-1", "from the cache");
+    assert_eq!(
+        world.loaded_of(SERVICE, "").await,
+        _core::store::Loaded::default()
+    );
+    world.advance(3600);
+    assert_eq!(world.token().await.unwrap(), "at-2");
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_written_refreshes_what_never_rotates() {
+    let world = World::with_file(&acme("{rotates: never}", ""))
+        .await
+        .connected()
+        .await;
+    world.store.read_only.store(true, SeqCst);
+    world.advance(3600);
+    world.server.answers(Answer::token("at-2", None, json!({})));
+    assert_eq!(world.token().await.unwrap(), "at-2");
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_written_sends_nothing_that_may_rotate() {
+    let world = World::bare().await.connected().await;
+    world.store.read_only.store(true, SeqCst);
+    world.advance(3600);
+    let error = world.token().await.unwrap_err();
+    assert_eq!(
+        (kind_of(&error), error.code()),
+        ("store", "store_read_only")
+    );
+    assert_eq!(world.server.count(), 1);
+}
+
+#[tokio::test]
+async fn a_service_that_is_refused_on_a_store_that_cannot_be_written_is_rejected() {
+    let world = World::bare().await.service().await;
+    world.store.read_only.store(true, SeqCst);
+    for code in ["invalid_client", "invalid_grant"] {
+        world.server.answers(Answer::error(code));
+        assert_eq!(
+            kind_of(&world.token().await.unwrap_err()),
+            "rejected",
+            "{code}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_must_write_fails_at_once_on_a_store_that_cannot_be_written() {
+    let world = World::bare().await.connected().await;
+    world.store.read_only.store(true, SeqCst);
+    let configured = world.configure_with(USER, |_| {}).await.map(drop);
+    let imported =
+        world
+            .engine
+            .import_refresh_token("acme", "rt-9".into(), Some(USER), "default", &[]);
+    let left = world.engine.disconnect("acme", None, "default", true);
+    let removed = world.engine.remove("acme", None, true);
+    for outcome in [
+        configured,
+        imported.await.map(drop),
+        left.await.map(drop),
+        removed.await.map(drop),
+    ] {
+        assert_eq!(outcome.unwrap_err().code(), "store_read_only");
+    }
+    assert_eq!(world.server.received("/revoke").len(), 0);
+}
