@@ -181,8 +181,8 @@ impl Engine {
             else {
                 return Ok("there was no token to revoke".to_owned());
             };
-            let client = integration.client(&spec);
-            let revoked = revoke::revoke(&self.http(), &spec, client, token, &self.clock);
+            let (http, client) = (self.http(), integration.client(&spec));
+            let revoked = revoke::revoke(&http, &spec, client, token, &self.clock);
             Ok(revoked.await?.what)
         };
         match tokio::time::timeout(REVOCATION_DEADLINE, asked).await {
