@@ -29,7 +29,7 @@ const LEASE: Duration = Duration::from_secs(150);
 /// What must be left of the lease for a request to be sent.
 const LEFT_TO_SEND: Duration = Duration::from_secs(135);
 /// How often a commit is tried before the reply stays in its slot.
-const COMMIT_TRIES: u32 = 4;
+pub(crate) const COMMIT_TRIES: u32 = 4;
 
 /// Why a refresh is wanted, and of what.
 #[derive(Clone, Debug)]
