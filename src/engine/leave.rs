@@ -173,7 +173,7 @@ impl Engine {
             }
             let token = self.open_token(key, loaded).await?;
             if spec.revocation.kind == RevocationKind::None {
-                return Ok::<_, Error>(self.lives_on(&spec, token.as_deref()));
+                return Ok::<_, Error>(self.lives_on(&spec, grant, token.as_deref()));
             }
             let refresh_token = grant.and_then(|grant| grant.refresh_token.as_ref());
             let access_token = token.as_ref().map(|stored| &stored.token.value);
@@ -200,19 +200,21 @@ impl Engine {
         }
     }
 
-    /// What a provider that revokes nothing leaves alive.
-    fn lives_on(&self, spec: &Spec, stored: Option<&StoredToken>) -> String {
-        let access_token = match stored.map(|stored| stored.token.expires_at) {
-            None => String::new(),
-            Some(None) => ": the access token lives on there".to_owned(),
-            Some(Some(expires_at)) => format!(
-                ": the access token lives on there for {} s",
-                expires_at.since(self.clock.wall()).as_secs()
-            ),
-        };
-        let name = &spec.name;
-        format!(
-            "{name} revokes no tokens{access_token}; a person can end the grant in its settings"
-        )
+    /// What a provider that revokes nothing leaves alive, and who can end it.
+    fn lives_on(&self, spec: &Spec, grant: Option<&Grant>, stored: Option<&StoredToken>) -> String {
+        let mut alive = Vec::new();
+        match stored.map(|stored| stored.token.expires_at) {
+            None => {}
+            Some(None) => alive.push("the access token lives on there".to_owned()),
+            Some(Some(expires_at)) => {
+                let left = expires_at.since(self.clock.wall()).as_secs();
+                alive.push(format!("the access token lives on there for {left} s"));
+            }
+        }
+        if grant.is_some_and(|grant| grant.refresh_token.is_some()) {
+            alive.push("the refresh token until the grant is ended in its settings".to_owned());
+        }
+        alive.extend(spec.revocation.manual.clone());
+        format!("{} revokes no tokens: {}", spec.name, alive.join("; "))
     }
 }
