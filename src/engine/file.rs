@@ -61,11 +61,35 @@ struct ConnectionEntry {
 
 /// Where a secret is: never the secret itself.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(try_from = "serde_json::Value")]
 enum Reference {
     Env(String),
     File(PathBuf),
     Command(Vec<String>),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ReferenceFile {
+    Env(String),
+    File(PathBuf),
+    Command(Vec<String>),
+}
+
+impl TryFrom<serde_json::Value> for Reference {
+    type Error = &'static str;
+
+    /// The parser's own message would quote what stands there, which may be the secret.
+    fn try_from(value: serde_json::Value) -> std::result::Result<Self, Self::Error> {
+        match serde_json::from_value(value) {
+            Ok(ReferenceFile::Env(name)) => Ok(Self::Env(name)),
+            Ok(ReferenceFile::File(path)) => Ok(Self::File(path)),
+            Ok(ReferenceFile::Command(words)) => Ok(Self::Command(words)),
+            Err(_) => Err(
+                "a secret is named by {env: NAME}, {file: PATH} or {command: [PROGRAM, ...]}, never written in the file",
+            ),
+        }
+    }
 }
 
 impl Engine {
