@@ -89,11 +89,14 @@ impl Slot {
     }
 }
 
+/// By connection and resource.
+type Slots = HashMap<(ConnectionKey, Arc<str>), Arc<Slot>>;
+
 /// The tokens cached for one workspace.
 #[derive(Debug)]
 pub struct Cache {
     clock: Clock,
-    slots: RwLock<HashMap<(ConnectionKey, Arc<str>), Arc<Slot>>>,
+    slots: RwLock<Slots>,
     /// The store's change counter when it was last looked at.
     seen: AtomicU64,
     /// The monotonic instant of that look.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{LEASE, LEFT_TO_SEND, Lead};
+use super::{LEASE, LEFT_TO_SEND, Lead, TRIES, pause_after};
 use crate::clock::Timestamp;
 use crate::engine::freshness::Freshness;
 use crate::engine::record::Note;
@@ -202,11 +202,22 @@ impl Lead<'_> {
             at,
             note: Some(note),
         };
-        self.engine
-            .store
-            .settle(&self.order.key, self.attempt, ending)
-            .await?;
-        Ok(())
+        self.end(ending).await
+    }
+
+    /// Tried again before it is given up: an attempt that nobody ends holds all others off until its deadline.
+    async fn end(&self, ending: Ending) -> Result<()> {
+        let store = &self.engine.store;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let settled = store.settle(&self.order.key, self.attempt, ending.clone());
+            match settled.await {
+                Ok(_) => return Ok(()),
+                Err(error) if tries == TRIES => return Err(error),
+                Err(_) => tokio::time::sleep(pause_after(tries)).await,
+            }
+        }
     }
 
     async fn sealed(&self, note: &Note) -> Result<Sealed> {
@@ -243,11 +254,7 @@ impl Lead<'_> {
                 note: None,
             },
         };
-        self.engine
-            .store
-            .settle(&self.order.key, self.attempt, ending)
-            .await?;
-        Ok(())
+        self.end(ending).await
     }
 
     /// When an attempt began; that of another boot long ago.

@@ -142,7 +142,8 @@ async fn what_could_not_work_is_refused_before_it_is_stored() {
         refused(|request| request.client_id = Some("  ".into())).await,
         "client_id_missing"
     );
-    let table: [(&str, fn(&mut Settings)); 6] = [
+    type Change = fn(&mut Settings);
+    let table: [(&str, Change); 6] = [
         ("missing_endpoint", |settings| {
             settings
                 .endpoints
