@@ -353,28 +353,6 @@ impl Engine {
                 key.provider
             ))));
         }
-        let endpoint = match key.grant_type {
-            GrantType::AuthorizationCode => spec
-                .endpoints
-                .authorization_endpoint
-                .as_ref()
-                .or(spec.endpoints.device_authorization_endpoint.as_ref()),
-            GrantType::ClientCredentials => spec.endpoints.token_endpoint.as_ref(),
-        };
-        if endpoint.is_none() || spec.endpoints.token_endpoint.is_none() {
-            return Err(Error::invalid_parameter(
-                "endpoint_missing",
-                format!(
-                    "A {} integration of {} needs its endpoints",
-                    key.grant_type, key.provider
-                ),
-            )
-            .of_provider(&key.provider)
-            .hint(self.command(&format!(
-                "configure {} --issuer https://ISSUER",
-                key.provider
-            ))));
-        }
         if let Some(redirect_uri) = &configuration.redirect_uri {
             check_redirect_uri(redirect_uri).map_err(|error| error.of_provider(&key.provider))?;
         }
