@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::secret::{RefreshToken, SecretBytes};
+use crate::store::memory;
 use crate::store::{KeyRow, NewKey, Sealed, Store};
 use crate::vault::keys::{DataKey, MasterKey, fingerprint};
 use crate::vault::source::KeySource;
@@ -173,9 +174,13 @@ impl Keys {
             return Ok(Arc::clone(master));
         }
         let wanted = store.master_key_id().await?;
-        let settled =
-            self.source
-                .settle(self.source.read()?, &store.location(), wanted.as_deref())?;
+        let settled = match (self.source.read()?, wanted) {
+            // What ends with the process needs no key that outlives it.
+            (None, None) if store.location() == memory::LOCATION => MasterKey::generate()?,
+            (read, wanted) => self
+                .source
+                .settle(read, &store.location(), wanted.as_deref())?,
+        };
         let mut master = self.master.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(master.get_or_insert(Arc::new(settled))))
     }

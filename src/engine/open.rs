@@ -13,13 +13,10 @@ use crate::http;
 pub use crate::http::Network;
 use crate::provider::catalog::Catalog;
 use crate::store::Store;
-use crate::store::memory::MemoryStore;
+use crate::store::memory::{self, MemoryStore};
 use crate::store::sqlite::SqliteStore;
 use crate::vault::source::KeySource;
 pub use crate::vault::source::{Environment as KeyEnvironment, ExplicitKey};
-
-/// A store that ends with its process; each is its own.
-const MEMORY: &str = "memory:";
 
 static ENGINES: Mutex<Vec<Weak<Engine>>> = Mutex::new(Vec::new());
 
@@ -183,7 +180,7 @@ fn shared(
     let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
     engines.retain(|engine| engine.strong_count() > 0);
     engines.iter().filter_map(Weak::upgrade).find(|engine| {
-        store.location() != MEMORY
+        store.location() != memory::LOCATION
             && engine.store.location() == store.location()
             && &*engine.workspace == workspace
             && engine.keys.master_id() == keys.master_id()
@@ -194,7 +191,7 @@ fn shared(
 
 fn open_store(chosen: Option<&str>, environment: &Environment) -> Result<Arc<dyn Store>> {
     match chosen {
-        Some(MEMORY) => Ok(Arc::new(MemoryStore::new())),
+        Some(memory::LOCATION) => Ok(Arc::new(MemoryStore::new())),
         Some(url) if url.starts_with("postgresql://") || url.starts_with("postgres://") => {
             Err(Error::invalid_parameter(
                 "not_supported",

@@ -15,6 +15,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ConnectionKey, IntegrationKey};
 use crate::system;
 
+/// How such a store is named.
+pub const LOCATION: &str = "memory:";
+
 /// A store that nothing else can see. Clones are the same store.
 #[derive(Clone, Default)]
 pub struct MemoryStore {
@@ -61,7 +64,7 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     fn location(&self) -> String {
-        "memory:".to_owned()
+        LOCATION.to_owned()
     }
 
     fn writable(&self) -> bool {

@@ -46,8 +46,8 @@ def program(home: Path) -> Iterator[Callable[..., Program]]:
     """Starts a program in a process of its own; none outlives its test."""
     started: list[Program] = []
 
-    def start(code: str, *arguments: str, **environment: str) -> Program:
-        started.append(Program(home.parent, code, *arguments, environment=environment))
+    def start(code: str, *arguments: str, powerless: bool = False, **environment: str) -> Program:
+        started.append(Program(home.parent, code, *arguments, environment=environment, powerless=powerless))
         return started[-1]
 
     yield start

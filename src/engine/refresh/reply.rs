@@ -33,6 +33,13 @@ pub(super) struct Reply {
 }
 
 impl LeftBehind {
+    /// The token of a reply that still is to be stored.
+    pub(super) fn token(&self, key: &ConnectionKey, resource: &str) -> Option<Arc<StoredToken>> {
+        let left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let stored = left.get(key)?.spill.token.clone()?;
+        (stored.token.resource == resource).then(|| Arc::new(stored))
+    }
+
     /// Whether a reply of this connection still is to be stored.
     pub(super) fn holds(&self, key: &ConnectionKey) -> bool {
         self.0

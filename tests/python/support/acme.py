@@ -65,5 +65,5 @@ def connect(
     """
     with opened_at(clock_of(seconds_ago=age), name, **place) as workspace:
         configure(workspace, server, provider)
-        workspace.connect(provider, connection=connection, open_browser=user_agent.connect)
+        workspace.connect(provider, connection=connection, again=True, open_browser=user_agent.connect)
     server.reset()

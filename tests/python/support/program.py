@@ -13,20 +13,38 @@ from contextlib import suppress
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1]
+WITHOUT_POWER = ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override")
 DEADLINE = 50.0  # seconds; a program that hangs is killed, and its test fails
 
 
 class Program:
     """A Python program in a process of its own; every warning is an error in it, and `support` can be imported."""
 
-    def __init__(self, folder: Path, code: str, *arguments: str, environment: dict[str, str] | None = None) -> None:
-        """Starts `code` as a file of `folder`: multiprocessing imports the file again."""
+    def __init__(
+        self,
+        folder: Path,
+        code: str,
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+        powerless: bool = False,
+    ) -> None:
+        """Starts `code` as a file of `folder`: multiprocessing imports the file again.
+
+        `powerless`: not even root may write to what is read-only.
+        """
         self._file = folder / f"program_{os.urandom(4).hex()}.py"
         self._file.write_text(textwrap.dedent(code))
         # A file: a pipe that nobody reads would stop the program.
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `close`
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", str(self._file), *arguments],
+            [
+                *(WITHOUT_POWER if powerless and os.geteuid() == 0 else ()),
+                sys.executable,
+                "-W",
+                "error",
+                str(self._file),
+                *arguments,
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
