@@ -84,7 +84,14 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
             let left = engine.left_behind.token(&order.key, &order.resource);
             return left
                 .filter(|left| {
-                    judge(Some(left), &order.key, &order.need, None, engine.clock.wall()).serves()
+                    judge(
+                        Some(left),
+                        &order.key,
+                        &order.need,
+                        None,
+                        engine.clock.wall(),
+                    )
+                    .serves()
                 })
                 .ok_or(error);
         }
