@@ -69,8 +69,6 @@ pub struct ConnectionKey {
 pub struct Grant {
     /// The refresh token; `None` for a service grant, or where the provider gave none.
     pub refresh_token: Option<RefreshToken>,
-    /// The token that `refresh_token` replaced, kept until the instant at which the provider stops accepting it.
-    pub predecessor: Option<(RefreshToken, Timestamp)>,
     /// When the refresh token ends, where the provider says.
     pub refresh_expires_at: Option<Timestamp>,
     /// The scopes asked for when the grant was made.

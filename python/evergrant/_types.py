@@ -409,6 +409,7 @@ class Provider(Record):
         links: Pages of the vendor, by name: `api`, `setup`, `troubleshooting`.
         grant_types: The grant types it offers.
         api_hosts: Hosts that may get its tokens.
+        redirect_uri: What to register as redirect URI, unless you configure one of your own.
     """
 
     __module__ = "evergrant"
@@ -421,6 +422,7 @@ class Provider(Record):
         "links",
         "grant_types",
         "api_hosts",
+        "redirect_uri",
         "_parameters",
         "_base_scopes",
         "_suggested_scopes",
@@ -435,6 +437,7 @@ class Provider(Record):
     links: "Mapping[str, str]"
     grant_types: "tuple[str, ...]"
     api_hosts: "tuple[str, ...]"
+    redirect_uri: "str | None"
     _parameters: "Mapping[str, Mapping[str, Mapping[str, Any]]]"
     _base_scopes: "Mapping[str, list[str]]"
     _suggested_scopes: "Mapping[str, Mapping[str, str]]"

@@ -249,27 +249,33 @@ async fn complete_row(
             return Err(exchange_failed(engine, key, other));
         }
     };
-    let account = match account::account(
-        &engine.http(),
-        &spec,
-        client,
-        &issued.token,
-        engine.clock(),
-    )
-    .await
-    {
-        Ok(account) => merged(issued.account.clone(), account),
-        Err(error) => {
-            tracing::info!(
-                reason = error.reason(),
-                "the account could not be looked up"
-            );
-            issued.account.clone()
+    let token = issued.token.clone();
+    let known = issued.account.clone();
+    let look_up = async {
+        let http = engine.http();
+        match account::account(&http, &spec, client, &token, engine.clock()).await {
+            Ok(account) => merged(known.clone(), account),
+            Err(error) => {
+                let reason = error.reason();
+                tracing::info!(reason, "the account could not be looked up");
+                known.clone()
+            }
         }
     };
-    engine
-        .keep_grant(key, &integration, &spec, issued, &pending.scopes, account)
-        .await?;
+    let scopes = &pending.scopes;
+    if issued.refresh_token.is_some() {
+        // The grant first: a process that dies during the look-up must not lose it.
+        let generation = engine
+            .keep_grant(key, &integration, &spec, issued, scopes, known.clone())
+            .await?;
+        engine.label_grant(key, generation, look_up.await).await?;
+    } else {
+        // Whether an earlier refresh token is kept depends on whose account this is.
+        let account = look_up.await;
+        engine
+            .keep_grant(key, &integration, &spec, issued, scopes, account)
+            .await?;
+    }
     engine.store().delete_pending(&row.state_hash).await?;
     engine
         .status(

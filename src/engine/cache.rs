@@ -13,6 +13,9 @@ use crate::model::ConnectionKey;
 /// A connection and the resource of its token.
 type Name = (ConnectionKey, Arc<str>);
 
+/// More connections than a process uses at once: above it, those whose tokens are over are forgotten.
+const CROWD: usize = 4096;
+
 /// How long a cached token is trusted before the store's change counter is looked at again.
 const RECHECK: Duration = Duration::from_secs(1);
 
@@ -25,7 +28,7 @@ pub struct Slot {
     /// The generation it was read at.
     pub generation: u64,
     /// What an outer layer keeps beside it: the Python object that callers get.
-    pub companion: OnceLock<Box<dyn Any + Send + Sync>>,
+    pub companion: OnceLock<Arc<dyn Any + Send + Sync>>,
     /// Whether its grant type is the only one of its provider, so that a caller need not name it.
     only_grant_type: AtomicBool,
     clock: Clock,
@@ -183,7 +186,17 @@ impl Cache {
             wall_until,
             checked_until: AtomicI64::new(monotonic.after(RECHECK).millis()),
         });
+        // The same token read again: callers keep getting the same object.
+        if let Some(old) = slots.get(&(key.clone(), Arc::clone(&resource)))
+            && *old.stored == *slot.stored
+            && let Some(companion) = old.companion.get()
+        {
+            let _ = slot.companion.set(Arc::clone(companion));
+        }
         if current {
+            if slots.len() >= CROWD {
+                slots.retain(|_, slot| slot.lives());
+            }
             if let Some(old) = slots.insert((key.clone(), resource), Arc::clone(&slot)) {
                 old.end();
             }

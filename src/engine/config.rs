@@ -80,21 +80,12 @@ impl Integration {
         self.configuration.client_id.as_deref().unwrap_or_default()
     }
 
-    /// The redirect URI to register: the configured one, else loopback on any free port (RFC 8252 section 7.3), under
-    /// the name of it that the provider accepts.
+    /// The redirect URI to register: the configured one, else the provider's default.
     pub fn redirect_uri(&self, spec: &Spec) -> String {
-        let by_default = || {
-            let host = spec
-                .redirect
-                .loopback
-                .first()
-                .map_or("127.0.0.1", String::as_str);
-            format!("http://{host}/callback")
-        };
         self.configuration
             .redirect_uri
             .clone()
-            .unwrap_or_else(by_default)
+            .unwrap_or_else(|| spec.redirect.by_default())
     }
 
     /// The client that requests are made as.

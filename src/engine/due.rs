@@ -90,7 +90,7 @@ impl Engine {
                     || "it names no expiry".to_owned(),
                     |expires_at| {
                         format!(
-                            "it lives {} s",
+                            "its new token lives {} s",
                             expires_at.since(self.clock.wall()).as_secs()
                         )
                     },

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::engine::config::Integration;
 use crate::engine::freshness::StoredToken;
 use crate::engine::open::check_name;
-use crate::engine::refresh::stored_token;
+use crate::engine::refresh::{COMMIT_TRIES, stored_token};
 use crate::error::{Error, Result};
-use crate::model::{Account, ConnectionKey, Grant, GrantType, Status};
+use crate::model::{Account, ConnectionKey, Grant, GrantType, Status, Token};
 use crate::oauth::response::Issued;
 use crate::provider::{Spec, scope};
 use crate::secret::RefreshToken;
@@ -19,7 +20,8 @@ use crate::vault::{Kind, Subject};
 impl Engine {
     /// Stores what a sign-in brought, over whatever is there: a person's consent counts more than a running refresh.
     ///
-    /// A sign-in without a refresh token keeps the old one only for the same account and client.
+    /// A sign-in without a refresh token keeps the old one only for the same account and client. Answers with the
+    /// generation that was stored.
     pub(crate) async fn keep_grant(
         &self,
         key: &ConnectionKey,
@@ -28,7 +30,7 @@ impl Engine {
         issued: Issued,
         requested: &[String],
         account: Account,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         let granted = issued
             .granted_scopes
             .clone()
@@ -38,7 +40,6 @@ impl Engine {
         token.scopes.clone_from(&granted);
         let grant = Grant {
             refresh_token: issued.refresh_token,
-            predecessor: None,
             refresh_expires_at: issued.refresh_expires_at,
             requested_scopes: requested.to_vec(),
             granted_scopes: granted,
@@ -60,6 +61,37 @@ impl Engine {
         }
         self.commit_grant(key, grant, Some((token, spec)), "connected")
             .await
+    }
+
+    /// Notes whose grant it is, unless something newer is stored by now.
+    pub(crate) async fn label_grant(
+        &self,
+        key: &ConnectionKey,
+        generation: u64,
+        account: Account,
+    ) -> Result<()> {
+        let loaded = self.store.load(key, "").await?;
+        let Some(mut grant) = self.open_grant(key, &loaded).await? else {
+            return Ok(());
+        };
+        if loaded.generation() != generation || grant.account == account {
+            return Ok(());
+        }
+        grant.account = account;
+        let labelled = self.next_generation(generation);
+        let subject = Subject::Connection(key);
+        let fingerprint = match &grant.refresh_token {
+            Some(refresh_token) => Some(self.fingerprint(refresh_token).await?),
+            None => None,
+        };
+        let commit = Commit {
+            grant: Some(self.seal(subject, Kind::Grant, "", labelled, &grant).await?),
+            fingerprint,
+            durable: true,
+            ..self.commit_of(key, generation, labelled, "labelled", "")
+        };
+        // Lost to something newer, which knows its own account.
+        self.store.commit(commit).await.map(drop)
     }
 
     /// Takes over a refresh token that was issued elsewhere to the same client.
@@ -119,7 +151,6 @@ impl Engine {
         let requested = self.requested_scopes(&integration, &spec, scopes);
         let grant = Grant {
             refresh_token: Some(refresh_token),
-            predecessor: None,
             refresh_expires_at: None,
             requested_scopes: requested.clone(),
             granted_scopes: requested,
@@ -141,62 +172,84 @@ impl Engine {
         &self,
         key: &ConnectionKey,
         brought: Grant,
-        token: Option<(crate::model::Token, &Spec)>,
+        token: Option<(Token, &Spec)>,
         what: &'static str,
-    ) -> Result<()> {
+    ) -> Result<u64> {
+        let mut tries = 0;
         loop {
-            let loaded = self.store.load(key, "").await?;
-            let mut grant = brought.clone();
-            if grant.refresh_token.is_none()
-                && loaded.connection.as_ref().map(|row| row.state) == Some(StoredState::Connected)
-                && let Ok(Some(old)) = self.open_grant(key, &loaded).await
-                && is_the_same(&old, &grant)
-            {
-                grant.refresh_token = old.refresh_token;
-                grant.refresh_expires_at = old.refresh_expires_at;
-            }
-            let stored: Option<StoredToken> = token
-                .as_ref()
-                .map(|(token, spec)| stored_token(token.clone(), &grant, spec));
-            // Ahead of all that a process may have seen before a backup was restored.
-            let generation = self
-                .next_generation(loaded.generation())
-                .max(self.next_generation(0));
-            let subject = Subject::Connection(key);
-            let token_row = match &stored {
-                Some(stored) => Some(TokenRow {
-                    resource: String::new(),
-                    sealed: self
-                        .seal(subject, Kind::Token, "", generation, stored)
-                        .await?,
-                }),
-                None => None,
-            };
-            let fingerprint = match &grant.refresh_token {
-                Some(refresh_token) => Some(self.fingerprint(refresh_token).await?),
-                None => None,
-            };
-            let commit = Commit {
-                state: StoredState::Connected,
-                grant: Some(
-                    self.seal(subject, Kind::Grant, "", generation, &grant)
-                        .await?,
-                ),
-                fingerprint,
-                token: token_row,
-                drop_tokens: true,
-                expires_at: stored.as_ref().and_then(|stored| stored.token.expires_at),
-                refreshed_at: stored.as_ref().map(|stored| stored.token.obtained_at),
-                forget_attempt: true,
-                durable: true,
-                ..self.commit_of(key, loaded.generation(), generation, what, "")
-            };
-            if self.store.commit(commit).await? == Committed::Done {
-                self.cache.drop_connection(key);
-                tracing::info!(provider = %key.integration.provider, connection = %key.connection, what);
-                return Ok(());
+            tries += 1;
+            match self.try_grant(key, &brought, token.as_ref(), what).await {
+                Ok(Some(generation)) => return Ok(generation),
+                // Another commit came first: over that one.
+                Ok(None) => {}
+                Err(error) if tries < COMMIT_TRIES => {
+                    let reason = error.reason();
+                    tracing::warn!(reason, tries, "the store failed, once more");
+                    tokio::time::sleep(Duration::from_millis(50 << tries)).await;
+                }
+                Err(error) => return Err(error),
             }
         }
+    }
+
+    async fn try_grant(
+        &self,
+        key: &ConnectionKey,
+        brought: &Grant,
+        token: Option<&(Token, &Spec)>,
+        what: &'static str,
+    ) -> Result<Option<u64>> {
+        let loaded = self.store.load(key, "").await?;
+        let mut grant = brought.clone();
+        if grant.refresh_token.is_none()
+            && loaded.connection.as_ref().map(|row| row.state) == Some(StoredState::Connected)
+            && let Ok(Some(old)) = self.open_grant(key, &loaded).await
+            && is_the_same(&old, &grant)
+        {
+            grant.refresh_token = old.refresh_token;
+            grant.refresh_expires_at = old.refresh_expires_at;
+        }
+        let stored: Option<StoredToken> =
+            token.map(|(token, spec)| stored_token(token.clone(), &grant, spec));
+        // Ahead of all that a process may have seen before a backup was restored.
+        let generation = self
+            .next_generation(loaded.generation())
+            .max(self.next_generation(0));
+        let subject = Subject::Connection(key);
+        let token_row = match &stored {
+            Some(stored) => Some(TokenRow {
+                resource: String::new(),
+                sealed: self
+                    .seal(subject, Kind::Token, "", generation, stored)
+                    .await?,
+            }),
+            None => None,
+        };
+        let fingerprint = match &grant.refresh_token {
+            Some(refresh_token) => Some(self.fingerprint(refresh_token).await?),
+            None => None,
+        };
+        let commit = Commit {
+            state: StoredState::Connected,
+            grant: Some(
+                self.seal(subject, Kind::Grant, "", generation, &grant)
+                    .await?,
+            ),
+            fingerprint,
+            token: token_row,
+            drop_tokens: true,
+            expires_at: stored.as_ref().and_then(|stored| stored.token.expires_at),
+            refreshed_at: stored.as_ref().map(|stored| stored.token.obtained_at),
+            forget_attempt: true,
+            durable: true,
+            ..self.commit_of(key, loaded.generation(), generation, what, "")
+        };
+        if self.store.commit(commit).await? == Committed::Lost {
+            return Ok(None);
+        }
+        self.cache.drop_connection(key);
+        tracing::info!(provider = %key.integration.provider, connection = %key.connection, what);
+        Ok(Some(generation))
     }
 }
 

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::engine::config::Meant;
-use crate::error::Result;
+use crate::engine::freshness::StoredToken;
+use crate::error::{Error, Result};
 use crate::model::{ConnectionKey, Grant, GrantType, Report};
 use crate::oauth::revoke::{self, RevokedToken};
+use crate::provider::{RevocationKind, Spec};
 use crate::store::{Commit, Committed, Loaded, StoredState};
 
 /// How long a revocation may take before it is given up and reported.
@@ -170,43 +172,21 @@ impl Engine {
                 self.same_client(&integration, grant, key)?;
             }
             let token = self.open_token(key, loaded).await?;
+            if spec.revocation.kind == RevocationKind::None {
+                return Ok::<_, Error>(self.lives_on(&spec, grant, token.as_deref()));
+            }
             let refresh_token = grant.and_then(|grant| grant.refresh_token.as_ref());
             let access_token = token.as_ref().map(|stored| &stored.token.value);
             let Some(token) = RevokedToken::choose(&spec.revocation, refresh_token, access_token)
             else {
-                return Ok(None);
+                return Ok("there was no token to revoke".to_owned());
             };
-            let client = integration.client(&spec);
-            revoke::revoke(&self.http(), &spec, client, token, &self.clock)
-                .await
-                .map(Some)
+            let (http, client) = (self.http(), integration.client(&spec));
+            let revoked = revoke::revoke(&http, &spec, client, token, &self.clock);
+            Ok(revoked.await?.what)
         };
         match tokio::time::timeout(REVOCATION_DEADLINE, asked).await {
-            Ok(Ok(Some(revoked))) => report.step("revocation", true, revoked.what),
-            Ok(Ok(None)) => report.step("revocation", true, "there was no token to revoke"),
-            // Nothing was left undone; what lives on is said.
-            Ok(Err(error))
-                if matches!(error.code(), "revocation_unsupported" | "endpoint_missing") =>
-            {
-                let until = loaded
-                    .connection
-                    .as_ref()
-                    .and_then(|row| row.expires_at)
-                    .map(|ends_at| ends_at.since(self.clock.wall()).as_secs());
-                let lives_on = match until {
-                    Some(seconds) => format!("the access token lives on for {seconds} s"),
-                    None => "the access token lives on".to_owned(),
-                };
-                let grant = match grant.is_some_and(|grant| grant.refresh_token.is_some()) {
-                    true => ", the refresh token until it is ended at the provider",
-                    false => "",
-                };
-                report.step(
-                    "revocation",
-                    true,
-                    format!("{}; {lives_on}{grant}", error.reason()),
-                );
-            }
+            Ok(Ok(what)) => report.step("revocation", true, what),
             Ok(Err(error)) => report.step("revocation", false, error.reason().to_owned()),
             Err(_) => report.step(
                 "revocation",
@@ -218,5 +198,23 @@ impl Engine {
             report.reason =
                 Some("The tokens are deleted here, but may live on at the provider".to_owned());
         }
+    }
+
+    /// What a provider that revokes nothing leaves alive, and who can end it.
+    fn lives_on(&self, spec: &Spec, grant: Option<&Grant>, stored: Option<&StoredToken>) -> String {
+        let mut alive = Vec::new();
+        match stored.map(|stored| stored.token.expires_at) {
+            None => {}
+            Some(None) => alive.push("the access token lives on there".to_owned()),
+            Some(Some(expires_at)) => {
+                let left = expires_at.since(self.clock.wall()).as_secs();
+                alive.push(format!("the access token lives on there for {left} s"));
+            }
+        }
+        if grant.is_some_and(|grant| grant.refresh_token.is_some()) {
+            alive.push("the refresh token until the grant is ended in its settings".to_owned());
+        }
+        alive.extend(spec.revocation.manual.clone());
+        format!("{} revokes no tokens: {}", spec.name, alive.join("; "))
     }
 }

@@ -118,6 +118,7 @@ impl Engine {
 
     /// The cached token, if this process may hand it out without I/O.
     pub fn cached(&self, request: &TokenRequest) -> Option<Arc<Slot>> {
+        let _entered = system::enter();
         let (key, slot) = self.cached_slot(request)?;
         (slot.fresh() && self.suits(&key, &slot, request)).then_some(slot)
     }

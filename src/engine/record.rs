@@ -221,8 +221,6 @@ struct GrantText {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refresh_token: Option<Plain>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    predecessor: Option<(Plain, i64)>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     refresh_expires_at: Option<i64>,
     requested_scopes: Vec<String>,
     granted_scopes: Vec<String>,
@@ -245,10 +243,6 @@ impl From<&Grant> for GrantText {
     fn from(grant: &Grant) -> Self {
         Self {
             refresh_token: grant.refresh_token.as_ref().map(Plain::of),
-            predecessor: grant
-                .predecessor
-                .as_ref()
-                .map(|(token, until)| (Plain::of(token), until.millis())),
             refresh_expires_at: grant.refresh_expires_at.map(Timestamp::millis),
             requested_scopes: grant.requested_scopes.clone(),
             granted_scopes: grant.granted_scopes.clone(),
@@ -268,9 +262,6 @@ impl From<GrantText> for Grant {
     fn from(text: GrantText) -> Self {
         Self {
             refresh_token: text.refresh_token.map(Plain::into_secret),
-            predecessor: text
-                .predecessor
-                .map(|(token, until)| (token.into_secret(), Timestamp::from_millis(until))),
             refresh_expires_at: text.refresh_expires_at.map(Timestamp::from_millis),
             requested_scopes: text.requested_scopes,
             granted_scopes: text.granted_scopes,

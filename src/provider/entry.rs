@@ -77,6 +77,13 @@ impl Provider {
             .unwrap_or_default()
     }
 
+    /// The redirect URI to register unless the user configures another; `None` without a user grant.
+    pub fn redirect_uri(&self) -> Option<String> {
+        self.grants
+            .get(&GrantType::AuthorizationCode)
+            .map(|grant| grant.redirect.by_default())
+    }
+
     /// The hosts that may get its tokens, with parameters at their defaults.
     pub fn api_hosts(&self) -> Vec<String> {
         self.grant_types()
@@ -110,6 +117,7 @@ impl Provider {
             "suggested_scopes": per_grant(&|grant_type| json!(self.suggested_scopes(grant_type))),
             "setup": per_grant(&|grant_type| json!(self.setup(grant_type))),
             "api_hosts": self.api_hosts(),
+            "redirect_uri": self.redirect_uri(),
         })
     }
 

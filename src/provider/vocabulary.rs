@@ -145,6 +145,15 @@ pub struct RedirectRules {
     pub note: Option<String>,
 }
 
+impl RedirectRules {
+    /// The redirect URI to register unless the user configures one: loopback on any free port (RFC 8252 section 7.3),
+    /// under the name of it that the provider accepts.
+    pub fn by_default(&self) -> String {
+        let host = self.loopback.first().map_or("127.0.0.1", String::as_str);
+        format!("http://{host}/callback")
+    }
+}
+
 /// Which scopes may be asked for, and how they are written.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -26,9 +26,12 @@ pub(super) fn install() {
 
 /// Hands waiting events to the logger `evergrant`, if the program uses `logging` at all.
 pub(super) fn deliver(py: Python<'_>) {
-    if !ANY.swap(false, Ordering::Relaxed) {
+    // A daemon thread may be killed inside of a handler while the interpreter ends, with our frames below: it leaves
+    // the events to others.
+    if !ANY.load(Ordering::Relaxed) || is_daemon(py).unwrap_or(true) {
         return;
     }
+    ANY.store(false, Ordering::Relaxed);
     let events = {
         let _entered = system::enter();
         std::mem::take(&mut *WAITING.lock().unwrap_or_else(PoisonError::into_inner))
@@ -36,6 +39,13 @@ pub(super) fn deliver(py: Python<'_>) {
     if let Err(error) = log_all(py, events) {
         error.write_unraisable(py, None);
     }
+}
+
+fn is_daemon(py: Python<'_>) -> PyResult<bool> {
+    let Ok(threading) = py.import("sys")?.getattr("modules")?.get_item("threading") else {
+        return Ok(false);
+    };
+    threading.call_method0("current_thread")?.getattr("daemon")?.extract()
 }
 
 fn log_all(py: Python<'_>, events: VecDeque<(Level, String)>) -> PyResult<()> {

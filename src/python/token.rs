@@ -399,7 +399,7 @@ pub(super) fn object_of(py: Python<'_>, engine: &Engine, slot: &Slot) -> PyResul
     ))?;
     let object = object.unbind();
     // Another thread may have been faster: then its object is the one.
-    let _ = slot.companion.set(Box::new(object));
+    let _ = slot.companion.set(Arc::new(object));
     match slot
         .companion
         .get()

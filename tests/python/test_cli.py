@@ -371,6 +371,14 @@ def test_complete_connect_reads_the_url_from_standard_input(run, core):
     assert core.last("complete_connect")["callback_url"] == "http://127.0.0.1/?code=1"
 
 
+def test_complete_connect_wants_a_url(run, core):
+    code, _, err = run("complete-connect", stdin="\n")
+
+    assert code == 2
+    assert err.startswith("error: standard input is empty: ")
+    assert core.verbs() == []
+
+
 def test_status_of_one_shows_the_details(run, core):
     core.answers["status"] = {**STATUS, "reason": "It was revoked", "hint": "evergrant connect github"}
 
@@ -461,7 +469,9 @@ def test_no_revoke_and_check_reach_the_verb(run, core):
 def test_remove_asks_first(terminal, core):
     core.answers = {"connections": [STATUS], "remove": {"ok": True}}
 
-    assert isinstance(terminal("remove", "github", typed="n\n").exception, click.Abort)
+    refused = terminal("remove", "github", typed="n\n")
+    assert refused.return_value == _exit.FAILED
+    assert refused.stderr.endswith("nothing was removed\n")
     assert "remove" not in core.verbs()
     result = terminal("remove", "github", typed="y\n")
     assert result.exception is None
@@ -536,8 +546,8 @@ def test_providers_describes_one(run, core):
         "  api page   https://docs",
         "parameter host",
         "  label  Host",
-        "  repo: Repositories",
-        "  1. Open settings",
+        "    repo  Repositories",
+        "    1.  Open settings",
     ):
         assert f"{line}\n" in out
     assert json.loads(run("providers", "github", "--json")[1])["id"] == "github"

@@ -169,7 +169,11 @@ def apply(path: str, *, check: bool, workspace: str | None, store: str | None, a
 @click.option("--again", is_flag=True, help="Ask the person even when connected.")
 @click.option("--no-browser", is_flag=True, help="Only print the URL.")
 @click.option(
-    "--timeout", metavar="S", type=click.FloatRange(min=0), default=300.0, help="Seconds the person has; 300."
+    "--timeout",
+    metavar="S",
+    type=click.FloatRange(min=0),
+    default=300.0,
+    help="Seconds the person has, 300 unless given.",
 )
 @common("connection", "grant_type", "workspace", "store", "json")
 def connect(
@@ -207,8 +211,11 @@ def complete_connect(*, workspace: str | None, store: str | None, as_json: bool)
 
     The URL that the browser ended at is asked for, or read from standard input.
     """
-    url = click.prompt("Callback URL", err=True) if sys.stdin.isatty() else sys.stdin.read()
-    _show(_verbs(workspace, store).complete_connect(url.strip()), as_json=as_json)
+    url = (click.prompt("Callback URL", err=True) if sys.stdin.isatty() else sys.stdin.read()).strip()
+    if not url:
+        message = "standard input is empty: give it the whole URL that the browser ended at"
+        raise click.UsageError(message)
+    _show(_verbs(workspace, store).complete_connect(url), as_json=as_json)
 
 
 @commands.command()
@@ -329,11 +336,10 @@ def remove(
             message = "there is no terminal to ask at: confirm with --yes"
             raise click.UsageError(message)
         names = ", ".join(one.connection for one in verbs.connections(provider, grant_type=grant_type))
-        click.confirm(
-            f"Remove {provider} with its connections ({names})?" if names else f"Remove {provider}?",
-            abort=True,
-            err=True,
-        )
+        question = f"Remove {provider} with its connections ({names})?" if names else f"Remove {provider}?"
+        if not click.confirm(question, err=True):
+            _exit.say("error", "nothing was removed")
+            return _exit.FAILED
     return _report(verbs.remove(provider, grant_type=grant_type, revoke=not no_revoke), as_json=as_json)
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
 from evergrant._types import Problem, Provider, Report, Status, duration
 from evergrant.cli import _exit
+
+NARROWEST = 30  # columns of a text beside its name
 
 _STATES = {
     "connected": "32",
@@ -107,16 +111,18 @@ def provider(found: Provider) -> None:
         *((f"{name} page", link) for name, link in found.links.items()),
     )
     for name, parameter in found.parameters.items():
-        print()
-        print(_exit.printable(f"parameter {name}"))
+        _heading(f"parameter {name}")
         _details(*((field, _word(value)) for field, value in parameter.items()))
     for grant_type in found.grant_types:
-        print(f"\n{grant_type}")
-        _details(("base scopes", " ".join(found.base_scopes(grant_type))))
-        for scope, meaning in found.suggested_scopes(grant_type).items():
-            print(_exit.printable(f"  {scope}: {meaning}"))
-        for number, step in enumerate(found.setup(grant_type), 1):
-            print(_exit.printable(f"  {number}. {step}"))
+        user = grant_type == "authorization_code"
+        _heading(f"{grant_type}: for {'a user' if user else 'the application itself'}")
+        _details(
+            ("base scopes", " ".join(found.base_scopes(grant_type))),
+            ("redirect URI", found.redirect_uri if user else None),
+        )
+        _block("further scopes, for --scope:", found.suggested_scopes(grant_type))
+        steps = enumerate(found.setup(grant_type), 1)
+        _block("to register a client:", {f"{number}.": step for number, step in steps})
 
 
 def problems(found: Iterable[Problem]) -> None:
@@ -153,6 +159,23 @@ def _details(*pairs: tuple[str, str | None]) -> None:
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
         print(f"  {name.ljust(width)}  {_exit.printable(value)}")
+
+
+def _heading(text: str) -> None:
+    print("\n" + _exit.paint(_exit.printable(text), "1", sys.stdout))
+
+
+def _block(title: str, rows: Mapping[str, str]) -> None:
+    """Aligned names with their texts, which are broken to the width of a terminal."""
+    if not rows:
+        return
+    print(f"  {title}")
+    width = max(map(len, rows))
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    for name, text in rows.items():
+        first = f"    {_exit.printable(name).ljust(width)}  "
+        room = max(columns - len(first), NARROWEST)
+        print(first + f"\n{' ' * len(first)}".join(textwrap.wrap(_exit.printable(text), room)))
 
 
 def _word(value: Any) -> str | None:

@@ -29,7 +29,7 @@ const LEASE: Duration = Duration::from_secs(150);
 /// What must be left of the lease for a request to be sent.
 const LEFT_TO_SEND: Duration = Duration::from_secs(135);
 /// How often a commit is tried before the reply stays in its slot.
-const COMMIT_TRIES: u32 = 4;
+pub(crate) const COMMIT_TRIES: u32 = 4;
 
 /// Why a refresh is wanted, and of what.
 #[derive(Clone, Debug)]
@@ -79,7 +79,15 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
     let mut invalid_client_seen = None;
     let mut began_at = None;
     loop {
-        engine.commit_left_behind(&order.key).await?;
+        if let Err(error) = engine.commit_left_behind(&order.key).await {
+            // What could not be stored yet is as good for this process as what is.
+            let left = engine.left_behind.token(&order.key, &order.resource);
+            return left
+                .filter(|left| {
+                    judge(Some(left), &order.key, &order.need, None, engine.clock.wall()).serves()
+                })
+                .ok_or(error);
+        }
         let loaded = engine.store.load(&order.key, &order.resource).await?;
         let service = order.key.integration.grant_type == GrantType::ClientCredentials;
         engine.check_state(&order.key, &loaded, service).await?;

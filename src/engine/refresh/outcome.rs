@@ -29,13 +29,7 @@ impl Lead<'_> {
             .grant
             .clone()
             .unwrap_or_else(|| self.service_grant(now));
-        rotate(
-            &mut grant,
-            refresh_token,
-            issued.refresh_expires_at,
-            &self.spec,
-            now,
-        );
+        rotate(&mut grant, refresh_token, issued.refresh_expires_at);
         grant.kept.extend(issued.kept);
         grant.refusal = None;
         let mut token = issued.token;
@@ -80,13 +74,7 @@ impl Lead<'_> {
         if let (Some(refresh_token), Some(grant)) = (refresh_token, &self.grant) {
             let mut grant = grant.clone();
             let rotated = self.rotated(Some(&refresh_token));
-            rotate(
-                &mut grant,
-                Some(refresh_token.clone()),
-                refresh_expires_at,
-                &self.spec,
-                self.engine.clock.wall(),
-            );
+            rotate(&mut grant, Some(refresh_token.clone()), refresh_expires_at);
             let reply = Reply {
                 spill: Spill { grant, token: None },
                 expected: self.loaded.generation(),
@@ -317,7 +305,6 @@ impl Lead<'_> {
     pub(super) fn service_grant(&self, now: Timestamp) -> Grant {
         Grant {
             refresh_token: None,
-            predecessor: None,
             refresh_expires_at: None,
             requested_scopes: self
                 .engine

@@ -12,7 +12,7 @@ use crate::engine::record::Spill;
 use crate::engine::runtime::{self, Unfinished};
 use crate::error::Result;
 use crate::model::{ConnectionKey, Grant, GrantType, Token};
-use crate::provider::{Grace, Lifetime, Spec};
+use crate::provider::{Lifetime, Spec};
 use crate::secret::RefreshToken;
 use crate::store::{AttemptId, Commit, Committed, NewEvent, Slot, Spilled, StoredState, TokenRow};
 use crate::vault::{Kind, Subject};
@@ -33,6 +33,13 @@ pub(super) struct Reply {
 }
 
 impl LeftBehind {
+    /// The token of a reply that still is to be stored.
+    pub(super) fn token(&self, key: &ConnectionKey, resource: &str) -> Option<Arc<StoredToken>> {
+        let left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let stored = left.get(key)?.spill.token.clone()?;
+        (stored.token.resource == resource).then(|| Arc::new(stored))
+    }
+
     /// Whether a reply of this connection still is to be stored.
     pub(super) fn holds(&self, key: &ConnectionKey) -> bool {
         self.0
@@ -330,30 +337,16 @@ impl Engine {
     }
 }
 
-/// Lays a reply's refresh token over the grant's; the predecessor is kept only as long as the provider accepts it.
+/// Lays a reply's refresh token over the grant's; without one the old one stays (RFC 6749 section 6).
 pub(crate) fn rotate(
     grant: &mut Grant,
     refresh_token: Option<RefreshToken>,
     refresh_expires_at: Option<Timestamp>,
-    spec: &Spec,
-    now: Timestamp,
 ) {
-    let Some(refresh_token) = refresh_token else {
-        return;
-    };
-    if refresh_expires_at.is_some() {
-        grant.refresh_expires_at = refresh_expires_at;
+    if refresh_token.is_some() {
+        grant.refresh_token = refresh_token;
+        grant.refresh_expires_at = refresh_expires_at.or(grant.refresh_expires_at);
     }
-    if grant.refresh_token.as_ref() == Some(&refresh_token) {
-        return;
-    }
-    let replaced = grant.refresh_token.replace(refresh_token);
-    grant.predecessor = match spec.refresh.as_ref().map(|refresh| refresh.grace) {
-        Some(Grace::Seconds(seconds)) if seconds > 0.0 => {
-            replaced.map(|replaced| (replaced, now.after(Duration::from_secs_f64(seconds))))
-        }
-        _ => None,
-    };
 }
 
 /// Puts the provider file's word on renewal beside a token.

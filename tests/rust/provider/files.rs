@@ -370,6 +370,7 @@ fn what_a_provider_shows_has_every_field_that_the_python_object_needs() {
         "https://graph.microsoft.com/.default"
     );
     assert_eq!(value["api_hosts"][0], "graph.microsoft.com");
+    assert_eq!(value["redirect_uri"], "http://localhost/callback");
     assert_eq!(
         value["parameters"]["authorization_code"]["tenant"]["default"],
         "common"
