@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::clock::Clock;
 use crate::engine::cache::Cache;
+use crate::engine::file::Lookup;
 use crate::engine::flight::Flights;
 use crate::engine::keys::Keys;
 use crate::engine::{Engine, quote};
@@ -115,25 +116,48 @@ pub async fn open(choice: Choice, environment: &Environment) -> Result<Arc<Engin
     Ok(engine)
 }
 
-/// Opens a workspace that a configuration file is applied to at once: in memory where the store can't be written, as in
-/// a container. What is kept there ends with the process.
+/// Opens a workspace and applies a configuration file: in memory where nothing can be written, as in a container. What is
+/// kept there ends with the process, so grants that may rotate are refused.
 ///
 /// # Errors
-/// Those of [`open`].
-pub async fn open_for_file(choice: Choice, environment: &Environment) -> Result<Arc<Engine>> {
-    match open(choice.clone(), environment).await {
-        Ok(engine) if engine.store.writable() => return Ok(engine),
-        Ok(_) => {}
-        Err(error) if matches!(error.code(), "store_has_no_place" | "store_read_only") => {}
-        Err(error) => return Err(error),
+/// Those of [`open`] and of [`Engine::apply_at_open`].
+pub async fn open_with_file(
+    choice: Choice,
+    environment: &Environment,
+    file: &Path,
+    lookup: &Lookup<'_>,
+) -> Result<Arc<Engine>> {
+    const UNWRITABLE: [&str; 5] = [
+        "key_file_unwritable",
+        "key_has_no_place",
+        "store_has_no_place",
+        "store_read_only",
+        "store_unwritable",
+    ];
+    match opened(choice.clone(), environment, file, lookup).await {
+        Err(error) if UNWRITABLE.contains(&error.code()) => {}
+        opened => return opened,
     }
     let in_memory = Choice {
         store: Some(memory::LOCATION.to_owned()),
-        key: Some(ExplicitKey::Bytes(vault::random_array::<32>()?.to_vec().into())),
+        key: Some(ExplicitKey::Bytes(
+            vault::random_array::<32>()?.to_vec().into(),
+        )),
         transient: true,
         ..choice
     };
-    open(in_memory, environment).await
+    opened(in_memory, environment, file, lookup).await
+}
+
+async fn opened(
+    choice: Choice,
+    environment: &Environment,
+    file: &Path,
+    lookup: &Lookup<'_>,
+) -> Result<Arc<Engine>> {
+    let engine = open(choice, environment).await?;
+    engine.apply_at_open(file, lookup).await?;
+    Ok(engine)
 }
 
 /// Opens a workspace on a store of the caller's own making. The engine is shared with nobody: two on one store behave as

@@ -65,17 +65,10 @@ impl Workspace {
             Some(config) => Some(config),
             None => variable(py, "EVERGRANT_CONFIG")?.map(PathBuf::from),
         };
-        let for_file = config.is_some();
-        let engine = verbs::now(py, async move {
-            match for_file {
-                true => open::open_for_file(choice, &environment).await,
-                false => open::open(choice, &environment).await,
-            }
-        })?;
-        if let Some(config) = config {
-            let work = verbs::apply(py, &engine, config, verbs::Applying::Opening)?;
-            Call::spawn(py, work)?.answer(py, None, None)?;
-        }
+        let engine = match config {
+            Some(file) => verbs::opened_with_file(py, choice, environment, file)?,
+            None => verbs::now(py, async move { open::open(choice, &environment).await })?,
+        };
         Ok(Self {
             name: engine.workspace().to_owned(),
             store: engine.location(),
