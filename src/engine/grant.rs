@@ -85,7 +85,10 @@ impl Engine {
             None => None,
         };
         let commit = Commit {
-            grant: Some(self.seal(subject, Kind::Grant, "", labelled, &grant).await?),
+            grant: Some(
+                self.seal(subject, Kind::Grant, "", labelled, &grant)
+                    .await?,
+            ),
             fingerprint,
             durable: true,
             ..self.commit_of(key, generation, labelled, "labelled", "")

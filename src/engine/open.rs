@@ -1,6 +1,6 @@
 //! Opening: from a name, a store and a key to an engine; equal ones share one engine in a process.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::clock::Clock;
@@ -46,6 +46,8 @@ pub struct Choice {
     pub workspace: Option<String>,
     /// A path of the SQLite file, or `memory:`.
     pub store: Option<String>,
+    /// Whether a configuration file is applied afterwards: where no store is and none can be made, that is in memory.
+    pub configured: bool,
     /// The master key.
     pub key: Option<ExplicitKey>,
     /// Which servers may be talked to.
@@ -73,7 +75,7 @@ pub async fn open(choice: Choice, environment: &Environment) -> Result<Arc<Engin
         config_home: environment.config_home.clone(),
     };
     let keys = Keys::read(source)?;
-    let store = open_store(chosen, environment)?;
+    let store = open_store(chosen, environment, choice.configured)?;
     let mut options = String::new();
     if let Some(chosen) = &choice.store
         && choice.store != environment.store
@@ -189,29 +191,43 @@ fn shared(
     })
 }
 
-fn open_store(chosen: Option<&str>, environment: &Environment) -> Result<Arc<dyn Store>> {
-    match chosen {
-        Some(memory::LOCATION) => Ok(Arc::new(MemoryStore::new())),
+fn open_store(
+    chosen: Option<&str>,
+    environment: &Environment,
+    configured: bool,
+) -> Result<Arc<dyn Store>> {
+    let file = match chosen {
+        Some(memory::LOCATION) => return Ok(Arc::new(MemoryStore::new())),
         Some(url) if url.starts_with("postgresql://") || url.starts_with("postgres://") => {
-            Err(Error::invalid_parameter(
+            return Err(Error::invalid_parameter(
                 "not_supported",
                 "A PostgreSQL store is not supported yet: name a file",
             )
-            .hint("export EVERGRANT_STORE=~/.local/share/evergrant/store.db"))
+            .hint("export EVERGRANT_STORE=~/.local/share/evergrant/store.db"));
         }
-        Some("") => Err(Error::invalid_parameter(
-            "invalid_store",
-            "The store is named by an empty text",
-        )),
-        Some(path) => Ok(Arc::new(SqliteStore::open(Path::new(path))?)),
-        None => match &environment.home {
-            Some(home) => Ok(Arc::new(SqliteStore::open(&home.join("store.db"))?)),
-            None => Err(Error::store(
-                "store_has_no_place",
-                "There is no home folder to keep a store in",
-            )
-            .hint("export EVERGRANT_STORE=/a/folder/store.db")),
-        },
+        Some("") => {
+            return Err(Error::invalid_parameter(
+                "invalid_store",
+                "The store is named by an empty text",
+            ));
+        }
+        Some(path) => Some(PathBuf::from(path)),
+        None => environment.home.as_ref().map(|home| home.join("store.db")),
+    };
+    match file {
+        Some(file) => {
+            let store = SqliteStore::open(&file)?;
+            match configured && !file.exists() && !store.writable() {
+                true => Ok(Arc::new(MemoryStore::stand_in())),
+                false => Ok(Arc::new(store)),
+            }
+        }
+        None if configured => Ok(Arc::new(MemoryStore::stand_in())),
+        None => Err(Error::store(
+            "store_has_no_place",
+            "There is no home folder to keep a store in",
+        )
+        .hint("export EVERGRANT_STORE=/a/folder/store.db")),
     }
 }
 

@@ -45,7 +45,10 @@ fn is_daemon(py: Python<'_>) -> PyResult<bool> {
     let Ok(threading) = py.import("sys")?.getattr("modules")?.get_item("threading") else {
         return Ok(false);
     };
-    threading.call_method0("current_thread")?.getattr("daemon")?.extract()
+    threading
+        .call_method0("current_thread")?
+        .getattr("daemon")?
+        .extract()
 }
 
 fn log_all(py: Python<'_>, events: VecDeque<(Level, String)>) -> PyResult<()> {

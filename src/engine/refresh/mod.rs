@@ -84,7 +84,14 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
             let left = engine.left_behind.token(&order.key, &order.resource);
             return left
                 .filter(|left| {
-                    judge(Some(left), &order.key, &order.need, None, engine.clock.wall()).serves()
+                    judge(
+                        Some(left),
+                        &order.key,
+                        &order.need,
+                        None,
+                        engine.clock.wall(),
+                    )
+                    .serves()
                 })
                 .ok_or(error);
         }
@@ -144,6 +151,7 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
         };
         lead.check_grant()?;
         lead.check_rest(invalid_client_seen)?;
+        lead.check_keeping()?;
         if !engine.store.writable() {
             return lead.unrecorded().await;
         }
