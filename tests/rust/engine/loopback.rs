@@ -102,7 +102,10 @@ async fn a_browser_that_comes_back_connects_and_the_port_is_closed() {
     let reply = listening.get(&listening.right()).await;
     assert!(reply.starts_with("HTTP/1.1 303"), "{reply}");
     assert!(reply.contains("location: /evergrant/done\r\n"), "{reply}");
-    let page = listening.ask("/evergrant/done", &listening.host()).await.unwrap();
+    let page = listening
+        .ask("/evergrant/done", &listening.host())
+        .await
+        .unwrap();
     assert!(page.contains("acme is connected"), "{page}");
     let status = within(listening.sign_in.landed()).await.unwrap();
     assert_eq!(status.state, State::Connected);
@@ -111,7 +114,10 @@ async fn a_browser_that_comes_back_connects_and_the_port_is_closed() {
         listening.redirect.as_str()
     );
     super::until("the close", async || {
-        listening.ask("/evergrant/done", &listening.host()).await.is_none()
+        listening
+            .ask("/evergrant/done", &listening.host())
+            .await
+            .is_none()
     })
     .await;
 }
@@ -122,7 +128,10 @@ async fn neither_code_nor_state_is_on_a_page_or_in_its_headers() {
     let first = listening
         .get(&format!("code=code-to-hide&state={}", listening.state))
         .await;
-    let page = listening.ask("/evergrant/done", &listening.host()).await.unwrap();
+    let page = listening
+        .ask("/evergrant/done", &listening.host())
+        .await
+        .unwrap();
     for reply in [first, page] {
         assert!(
             !reply.contains("code-to-hide") && !reply.contains(&listening.state),
@@ -211,7 +220,10 @@ async fn a_person_who_says_no_is_told_and_so_is_the_caller() {
             listening.state
         ))
         .await;
-    let page = listening.ask("/evergrant/done", &listening.host()).await.unwrap();
+    let page = listening
+        .ask("/evergrant/done", &listening.host())
+        .await
+        .unwrap();
     assert!(
         page.contains("Not connected") && page.contains("&lt;b&gt;no"),
         "{page}"
