@@ -43,10 +43,15 @@ def show(
     else:
         _tell(f"To connect, visit:\n\n  {url}\n")
         _tell_tunnel(redirect_uri, environment)
+    by_itself = _loopback_port(redirect_uri) is not None
     if pasting and _terminal() is not None:
-        _tell("Waiting for the browser; or paste the URL it ends at, and press Enter:")
-    elif not wanted:
-        _tell("Waiting for the browser; or give the URL it ends at to:\n\n  evergrant complete-connect\n")
+        how = (
+            "Waiting for the browser; or paste the URL it ends at" if by_itself else "Paste the URL the browser ends at"
+        )
+        _tell(f"{how}, and press Enter:")
+    elif not (wanted and by_itself):
+        how = "Waiting for the browser; or give the URL it ends at" if by_itself else "Give the URL the browser ends at"
+        _tell(f"{how} to:\n\n  evergrant complete-connect\n")
 
 
 def wait(waiting: "_core.Call", complete: "Callable[[str], Any]") -> "Any":
@@ -65,7 +70,7 @@ def wait(waiting: "_core.Call", complete: "Callable[[str], Any]") -> "Any":
                 raise
             except (ConnectFailed, InvalidParameter) as error:
                 # Not the URL that was meant: it consumed nothing, so the browser may still finish.
-                _tell(str(error))
+                _tell(f"{error.reason}. Paste the whole URL, and press Enter:")
     return outcome
 
 
@@ -102,16 +107,20 @@ def _open(url: "str", environment: "Mapping[str, str]") -> "bool":
 
 def _tell_tunnel(redirect_uri: "str", environment: "Mapping[str, str]") -> None:
     """Over SSH, say how the browser of the person's own machine reaches the port that listens here."""
-    if not environment.get("SSH_CONNECTION"):
-        return
+    port = _loopback_port(redirect_uri)
+    if port and environment.get("SSH_CONNECTION"):
+        _tell(
+            "The browser on your own machine reaches this one after:\n\n"
+            f"  ssh -L {port}:127.0.0.1:{port} {_here(environment)}\n"
+        )
+
+
+def _loopback_port(redirect_uri: "str") -> "int | None":
+    """The port that listens here; `None` where the browser is sent elsewhere, and its URL has to be brought."""
     from urllib.parse import urlsplit
 
     target = urlsplit(redirect_uri)
-    if target.hostname in {"127.0.0.1", "::1", "localhost"} and target.port:
-        _tell(
-            "The browser on your own machine reaches this one after:\n\n"
-            f"  ssh -L {target.port}:127.0.0.1:{target.port} {_here(environment)}\n"
-        )
+    return target.port if target.hostname in {"127.0.0.1", "::1", "localhost"} else None
 
 
 def _here(environment: "Mapping[str, str]") -> "str":

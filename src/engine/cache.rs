@@ -10,9 +10,6 @@ use crate::clock::Clock;
 use crate::engine::freshness::StoredToken;
 use crate::model::ConnectionKey;
 
-/// A connection and the resource of its token.
-type Name = (ConnectionKey, Arc<str>);
-
 /// More connections than a process uses at once: above it, those whose tokens are over are forgotten.
 const CROWD: usize = 4096;
 
@@ -94,11 +91,14 @@ impl Slot {
     }
 }
 
+/// By connection and resource.
+type Slots = HashMap<(ConnectionKey, Arc<str>), Arc<Slot>>;
+
 /// The tokens cached for one workspace.
 #[derive(Debug)]
 pub struct Cache {
     clock: Clock,
-    slots: RwLock<HashMap<Name, Arc<Slot>>>,
+    slots: RwLock<Slots>,
     /// The store's change counter when it was last looked at.
     seen: AtomicU64,
     /// The monotonic instant of that look.

@@ -251,13 +251,14 @@ impl Engine {
                 None => None,
             };
             let mut configuration = stored.clone().unwrap_or_default();
-            merge(&mut configuration, request).map_err(|error| error.of_provider(&key.provider))?;
+            merge(&mut configuration, request)
+                .map_err(|error| self.ready_to_paste(error.of_provider(&key.provider), request))?;
             if let Some((endpoints, issuer_promised)) = &discovered {
                 configuration.overrides.discovered = endpoints.clone();
                 configuration.issuer_promised = *issuer_promised;
             }
             self.check(key, &configuration)
-                .map_err(|error| error.of_provider(&key.provider))?;
+                .map_err(|error| self.ready_to_paste(error.of_provider(&key.provider), request))?;
             if stored.as_ref() == Some(&configuration) {
                 return Ok(Laid {
                     differs: false,
@@ -302,6 +303,26 @@ impl Engine {
     }
 
     /// Whether a configuration could work, before it is stored.
+    /// Adds to a hint of the provider's what only the caller knows: grant type, store and workspace.
+    fn ready_to_paste(&self, error: Error, request: &Configure) -> Error {
+        let Some(hint) = error
+            .next_command()
+            .filter(|hint| hint.starts_with("evergrant configure "))
+        else {
+            return error;
+        };
+        let mut full = hint.to_owned();
+        if let Some(grant_type) = request.grant_type
+            && !hint.contains(" --grant-type ")
+        {
+            full.push_str(&format!(" --grant-type {grant_type}"));
+        }
+        if !hint.ends_with(&self.command_options) {
+            full.push_str(&self.command_options);
+        }
+        error.hint(full)
+    }
+
     fn check(&self, key: &IntegrationKey, configuration: &Configuration) -> Result<()> {
         let provider = self.provider_of(&key.provider)?;
         if !provider.grant_types().contains(&key.grant_type) {
@@ -350,28 +371,6 @@ impl Engine {
             .of_provider(&key.provider)
             .hint(self.command(&format!(
                 "configure {} --grant-type client_credentials --client-secret-stdin",
-                key.provider
-            ))));
-        }
-        let endpoint = match key.grant_type {
-            GrantType::AuthorizationCode => spec
-                .endpoints
-                .authorization_endpoint
-                .as_ref()
-                .or(spec.endpoints.device_authorization_endpoint.as_ref()),
-            GrantType::ClientCredentials => spec.endpoints.token_endpoint.as_ref(),
-        };
-        if endpoint.is_none() || spec.endpoints.token_endpoint.is_none() {
-            return Err(Error::invalid_parameter(
-                "endpoint_missing",
-                format!(
-                    "A {} integration of {} needs its endpoints",
-                    key.grant_type, key.provider
-                ),
-            )
-            .of_provider(&key.provider)
-            .hint(self.command(&format!(
-                "configure {} --issuer https://ISSUER",
                 key.provider
             ))));
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::engine::freshness::{Freshness, Need, judge};
 use crate::engine::refresh::{self, Order};
 use crate::engine::{Engine, TokenRequest, open};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{ConnectionKey, GrantType, Report};
 use crate::store::StoredState;
 
@@ -115,6 +115,18 @@ impl Engine {
         key: &ConnectionKey,
         again: bool,
     ) -> Result<()> {
+        let (provider, grant_type) = (&key.integration.provider, key.integration.grant_type);
+        let state = self
+            .store
+            .load(key, "")
+            .await?
+            .connection
+            .map(|row| row.state);
+        if state == Some(StoredState::Disconnecting) {
+            // A disconnect that was killed is finished first: it holds every token back.
+            self.disconnect(provider, Some(grant_type), &key.connection, true)
+                .await?;
+        }
         if again {
             let report = self
                 .refresh_now(
@@ -133,9 +145,6 @@ impl Engine {
             connection: key.connection.to_string(),
             ..TokenRequest::default()
         };
-        self.get_token(&request)
-            .await
-            .map(drop)
-            .map_err(|error: Error| error)
+        self.get_token(&request).await.map(drop)
     }
 }

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use crate::engine::Engine;
 use crate::engine::config::{Configure, Settings};
@@ -61,36 +60,35 @@ struct ConnectionEntry {
 }
 
 /// Where a secret is: never the secret itself.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "serde_json::Value")]
 enum Reference {
     Env(String),
     File(PathBuf),
     Command(Vec<String>),
 }
 
-impl<'de> Deserialize<'de> for Reference {
-    /// By hand: the derived error quotes what it found, which may be a secret that was written down after all.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "snake_case")]
-        enum Known {
-            Env(String),
-            File(PathBuf),
-            Command(Vec<String>),
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ReferenceFile {
+    Env(String),
+    File(PathBuf),
+    Command(Vec<String>),
+}
+
+impl TryFrom<serde_json::Value> for Reference {
+    type Error = &'static str;
+
+    /// The parser's own message would quote what stands there, which may be the secret.
+    fn try_from(value: serde_json::Value) -> std::result::Result<Self, Self::Error> {
+        match serde_json::from_value(value) {
+            Ok(ReferenceFile::Env(name)) => Ok(Self::Env(name)),
+            Ok(ReferenceFile::File(path)) => Ok(Self::File(path)),
+            Ok(ReferenceFile::Command(words)) => Ok(Self::Command(words)),
+            Err(_) => Err(
+                "a secret is named by {env: NAME}, {file: PATH} or {command: [PROGRAM, ...]}, never written in the file",
+            ),
         }
-        serde_json::Value::deserialize(deserializer)
-            .ok()
-            .and_then(|value| serde_json::from_value(value).ok())
-            .map(|known| match known {
-                Known::Env(name) => Self::Env(name),
-                Known::File(path) => Self::File(path),
-                Known::Command(words) => Self::Command(words),
-            })
-            .ok_or_else(|| {
-                D::Error::custom(
-                    "a secret is {env: NAME}, {file: PATH} or {command: [WORD, ...]}, never the text itself",
-                )
-            })
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::engine::config::Integration;
 use crate::engine::freshness::StoredToken;
 use crate::engine::open::check_name;
-use crate::engine::refresh::{COMMIT_TRIES, stored_token};
+use crate::engine::refresh::{TRIES, pause_after, stored_token};
 use crate::error::{Error, Result};
 use crate::model::{Account, ConnectionKey, Grant, GrantType, Status, Token};
 use crate::oauth::response::Issued;
@@ -185,10 +184,10 @@ impl Engine {
                 Ok(Some(generation)) => return Ok(generation),
                 // Another commit came first: over that one.
                 Ok(None) => {}
-                Err(error) if tries < COMMIT_TRIES => {
+                Err(error) if tries < TRIES => {
                     let reason = error.reason();
                     tracing::warn!(reason, tries, "the store failed, once more");
-                    tokio::time::sleep(Duration::from_millis(50 << tries)).await;
+                    tokio::time::sleep(pause_after(tries)).await;
                 }
                 Err(error) => return Err(error),
             }

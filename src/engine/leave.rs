@@ -77,6 +77,9 @@ impl Engine {
         revoke: bool,
         report: &mut Report,
     ) -> Result<()> {
+        // What was issued and is not stored yet is what has to be revoked.
+        self.commit_left_behind(key).await?;
+        self.replay_orphans(Some(key)).await?;
         let Some(loaded) = self.mark(key).await? else {
             report.step(
                 "tokens",

@@ -376,7 +376,7 @@ impl Engine {
         };
         let what = if grant.client_id != integration.client_id() {
             "client id"
-        } else if Some(&grant.token_endpoint) != spec.endpoints.token_endpoint.as_ref() {
+        } else if grant.token_endpoint != spec.endpoints.token_endpoint.unwrap_or_default() {
             "token endpoint"
         } else if issuer_differs {
             "issuer"

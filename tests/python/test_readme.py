@@ -131,7 +131,9 @@ class Reader:
             assert re.fullmatch(pattern, shown.strip(), re.DOTALL), f"$ {command}\n{shown}"
 
     def yaml(self, block: Block) -> None:
-        (self.folder / "evergrant.yaml").write_text(self.here(block.text))
+        path = self.folder / "evergrant.yaml"
+        path.write_text(self.here(block.text))
+        assert [step.detail for step in evergrant.apply(path, check=True).steps] == ["new", "new", "would be imported"]
 
     def type(self, command: str) -> str:
         """What a terminal shows when a person types `command`, and the secret where it is asked for."""
@@ -144,10 +146,10 @@ class Reader:
                 ended = shell.poll() is not None  # asked first: what it wrote before is there by now
                 if select.select([screen], [], [], 0.02)[0]:
                     shown += os.read(screen, 65536).decode()
+                    if shown.endswith("(empty for none): "):
+                        os.write(screen, f"{self.server.confidential.client_secret}\n".encode())
                 elif ended:
                     break
-                if shown.endswith("(empty for none): "):
-                    os.write(screen, f"{self.server.confidential.client_secret}\n".encode())
         os.close(screen)
         os.close(terminal)
         return re.sub(r"[ \r]+\n", "\n", shown)
@@ -177,11 +179,27 @@ def test_what_the_readme_shows_is_what_happens(title: str, reader: Reader) -> No
     reader.prepare(text)
     for block in blocks(text):
         getattr(reader, block.language)(block)
+    if "files" in reader.names:
+        assert reader.names["files"]("root") == ["Notes"]
     if "begin" in reader.names:  # the web application's functions, called as its server would
         visitor = UserAgent("grace")
         callback = visitor.consent(reader.names["begin"]("user-7", session="cookie"))
         assert "session" in reader.names["finish"](callback, session="another")
         assert reader.names["finish"](callback, session="cookie") == "Connected as grace@example.com."
+
+
+def test_every_block_belongs_to_a_section() -> None:
+    assert sum(len(blocks(text)) for text in sections().values()) == README.count("```") / 2
+
+
+def test_every_command_that_the_text_names_exists() -> None:
+    prose = re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
+    named = set(re.findall(r"`evergrant ([a-z-]+)", prose))
+    targets = set(re.findall(r"`make ([a-z]+)`", prose))
+    assert named
+    assert targets
+    assert named <= set(_commands.commands.commands)
+    assert targets <= set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 def table(title: str) -> list[list[str]]:

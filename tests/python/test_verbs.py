@@ -250,6 +250,17 @@ def test_no_tunnel_is_said_for_a_redirect_elsewhere(capsys):
     assert "ssh -L" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("terminal", [None, 0])
+def test_nobody_waits_for_a_browser_that_is_sent_elsewhere(monkeypatch, capsys, terminal):
+    monkeypatch.setattr(_sign_in, "_terminal", lambda: terminal)
+
+    _sign_in.show(STARTED["url"], redirect_uri="https://me.example/callback", open_browser=None, environment={})
+
+    shown = capsys.readouterr().err
+    assert "the URL the browser ends at" in shown
+    assert "Waiting" not in shown
+
+
 @pytest.fixture
 def typed(monkeypatch):
     """Types lines at the terminal of `connect`."""
@@ -280,7 +291,7 @@ def test_a_paste_that_is_not_the_url_is_said_and_the_wait_goes_on(core, sign_in,
 
     assert evergrant.connect("github", open_browser=print).state == "connected"
     assert core.verbs().count("complete_connect") == 1
-    assert "That is not the callback of this sign-in" in capsys.readouterr().err
+    assert "That is not the callback of this sign-in. Paste the whole URL" in capsys.readouterr().err
 
 
 def test_a_pasted_refusal_ends_the_sign_in(core, sign_in, typed):

@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "workspace": click.option("--workspace", metavar="NAME", help="Workspace; by default EVERGRANT_WORKSPACE."),
-    "store": click.option("--store", metavar="STORE", help="Path or URL of the store; by default EVERGRANT_STORE."),
+    "store": click.option("--store", metavar="STORE", help="Path of the store; by default EVERGRANT_STORE."),
     "json": click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     "grant_type": click.option(
         "--grant-type",

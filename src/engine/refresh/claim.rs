@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{COMMIT_TRIES, LEASE, LEFT_TO_SEND, Lead, random_fraction};
+use super::{LEASE, LEFT_TO_SEND, Lead, TRIES, pause_after, random_fraction};
 use crate::clock::Timestamp;
 use crate::engine::freshness::{self, Freshness};
 use crate::engine::record::Note;
@@ -214,11 +214,22 @@ impl Lead<'_> {
             at,
             note,
         };
-        self.engine
-            .store
-            .settle(&self.order.key, self.attempt, ending)
-            .await?;
-        Ok(())
+        self.end(ending).await
+    }
+
+    /// Tried again before it is given up: an attempt that nobody ends holds all others off until its deadline.
+    async fn end(&self, ending: Ending) -> Result<()> {
+        let store = &self.engine.store;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let settled = store.settle(&self.order.key, self.attempt, ending.clone());
+            match settled.await {
+                Ok(_) => return Ok(()),
+                Err(error) if tries == TRIES => return Err(error),
+                Err(_) => tokio::time::sleep(pause_after(tries)).await,
+            }
+        }
     }
 
     async fn sealed(&self, note: &Note) -> Result<Sealed> {
@@ -255,11 +266,7 @@ impl Lead<'_> {
                 note: None,
             },
         };
-        self.engine
-            .store
-            .settle(&self.order.key, self.attempt, ending)
-            .await?;
-        Ok(())
+        self.end(ending).await
     }
 
     /// Ends the attempt if an error after its request left it without an end: nobody could refresh until its deadline.
@@ -268,7 +275,7 @@ impl Lead<'_> {
         if self.engine.left_behind.holds(&self.order.key) {
             return;
         }
-        for tries in 1..=COMMIT_TRIES {
+        for tries in 1..=TRIES {
             match self.end_if_running(sent_at).await {
                 Ok(()) => return,
                 Err(error) => {
@@ -276,7 +283,7 @@ impl Lead<'_> {
                     tracing::warn!(reason, tries, "an attempt could not be ended");
                 }
             }
-            tokio::time::sleep(Duration::from_millis(50 << tries)).await;
+            tokio::time::sleep(pause_after(tries)).await;
         }
     }
 

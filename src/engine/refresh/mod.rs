@@ -28,8 +28,8 @@ use crate::vault::{self, Kind, Subject};
 const LEASE: Duration = Duration::from_secs(150);
 /// What must be left of the lease for a request to be sent.
 const LEFT_TO_SEND: Duration = Duration::from_secs(135);
-/// How often a commit is tried before the reply stays in its slot.
-pub(crate) const COMMIT_TRIES: u32 = 4;
+/// How often the store is tried before a reply stays in its slot, or an attempt runs on to its deadline.
+pub(crate) const TRIES: u32 = 4;
 
 /// Why a refresh is wanted, and of what.
 #[derive(Clone, Debug)]
@@ -334,6 +334,11 @@ fn transient(error: &str) -> bool {
         error,
         "temporarily_unavailable" | "server_error" | "slow_down" | "rate_limited" | "ratelimited"
     )
+}
+
+/// How long the store is left alone after so many failures.
+pub(crate) fn pause_after(tries: u32) -> Duration {
+    Duration::from_millis(50 << tries)
 }
 
 /// Waits for another leader's attempt, a little longer each time by chance, so that waiters don't march in step.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{COMMIT_TRIES, LEASE};
+use super::{LEASE, TRIES, pause_after};
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::freshness::{ASSUMED_LIFETIME, MARGIN_CAP, StoredToken};
@@ -87,13 +87,13 @@ impl Engine {
                     reply.clear_slot();
                     return Ok(committed);
                 }
-                Err(error) if tries < COMMIT_TRIES => {
+                Err(error) if tries < TRIES => {
                     tracing::warn!(
                         reason = error.reason(),
                         tries,
                         "the store failed, once more"
                     );
-                    tokio::time::sleep(Duration::from_millis(50 << tries)).await;
+                    tokio::time::sleep(pause_after(tries)).await;
                 }
                 Err(error) => {
                     let flushed = |slot: &Arc<dyn Slot>| written && slot.sync().is_ok();
@@ -140,7 +140,7 @@ impl Engine {
     }
 
     /// Commits a reply that this process could not store before.
-    pub(super) async fn commit_left_behind(&self, key: &ConnectionKey) -> Result<()> {
+    pub(crate) async fn commit_left_behind(&self, key: &ConnectionKey) -> Result<()> {
         let reply = self
             .left_behind
             .0

@@ -53,7 +53,7 @@ impl World {
     }
 
     /// Another process refreshes, has `at-2` and `rt-2`, and dies before it commits: its reply is in its slot.
-    async fn dies_with_the_reply(&self) {
+    pub(super) async fn dies_with_the_reply(&self) {
         self.store.failing_commits.store(u32::MAX, Ordering::SeqCst);
         let slots = Arc::clone(&self.store.slots);
         slots.written.lock().unwrap().clear();
@@ -251,6 +251,17 @@ async fn the_reply_that_a_dead_process_left_is_stored_instead_of_asking() {
     world.advance(3600);
     token_of(&survivor).await.unwrap();
     assert_eq!(world.server.refresh_tokens(), ["rt-0", "rt-1", "rt-2"]);
+}
+
+#[tokio::test]
+async fn the_reply_of_a_process_that_dies_meanwhile_is_stored_instead_of_asking() {
+    let world = World::bare().await.connected().await;
+    world.advance(3600);
+    world.dies_with_the_reply().await;
+    let survivor = world.another_with_what_is_left_later().await;
+    world.advance(151);
+    assert_eq!(token_of(&survivor).await.unwrap(), "at-2");
+    assert_eq!(world.server.count(), 2);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use _core::engine::runtime;
+use _core::store::Store;
 use serde_json::json;
 
 use super::{Answer, SERVICE, USER, World, acme, kind_of, token_of, until};
@@ -215,4 +216,46 @@ async fn what_must_write_fails_at_once_on_a_store_that_cannot_be_written() {
         assert_eq!(outcome.unwrap_err().code(), "store_read_only");
     }
     assert_eq!(world.server.received("/revoke").len(), 0);
+}
+
+#[tokio::test]
+async fn an_attempt_that_cannot_be_ended_at_once_is_ended_a_little_later() {
+    let world = World::bare().await.service().await;
+    world.store.failing_endings.store(3, SeqCst);
+    world.server.answers(Answer::empty(503));
+    assert_eq!(kind_of(&world.token().await.unwrap_err()), "unavailable");
+    world.advance(2);
+    assert_eq!(world.token().await.unwrap(), "at-2", "nobody is held off");
+}
+
+#[tokio::test]
+async fn what_happened_is_in_the_audit_trail_without_the_providers_words() {
+    let world = World::bare().await.connected().await;
+    world.advance(3600);
+    world.server.answers(Answer::error("invalid_grant"));
+    world.token().await.unwrap_err();
+    world.import("default", "rt-9").await;
+    world
+        .engine
+        .disconnect("acme", None, "default", false)
+        .await
+        .unwrap();
+    let events = world.store.events("default", 9).await.unwrap();
+    let what: Vec<_> = events
+        .iter()
+        .rev()
+        .map(|event| event.what.as_str())
+        .collect();
+    assert_eq!(
+        what,
+        [
+            "imported",
+            "refreshed",
+            "refused",
+            "imported",
+            "disconnecting",
+            "disconnected"
+        ]
+    );
+    assert!(events.iter().all(|event| !event.reason.contains("about")));
 }

@@ -157,6 +157,14 @@ fn a_cap_of_the_provider_bounds_the_margin() {
     assert!((7.5..=10.0).contains(&margin.as_secs_f64()), "{margin:?}");
 }
 
+#[tokio::test]
+async fn the_cap_is_the_provider_files() {
+    let file = acme("{}", "lifetimes: {margin_cap: 10}");
+    let world = World::with_file(&file).await.connected().await;
+    let slot = world.slot_for(|_| {}).await.unwrap();
+    assert_eq!(slot.stored.margin_cap, Duration::from_secs(10));
+}
+
 #[test]
 fn the_default_min_ttl_is_30_s_and_at_most_half_the_lifetime() {
     let default = |lifetime| stored(lifetime, None).default_min_ttl();

@@ -1,7 +1,9 @@
 //! Leaving: marked first, then revoked, then deleted; what may live on is reported.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 
+use _core::connect::{self, ConnectRequest, Connecting};
 use _core::error::Result;
 use _core::model::{Report, State};
 use _core::store::StoredState;
@@ -276,4 +278,52 @@ async fn a_connection_made_again_after_a_remove_shows_no_generation_it_has_had()
         .server
         .answers(Answer::token("at-again", None, json!({})));
     assert_eq!(world.token().await.unwrap(), "at-again");
+}
+
+#[tokio::test]
+async fn a_service_whose_disconnect_was_killed_can_be_connected_again() {
+    let world = World::bare().await.service().await;
+    world.token().await.unwrap();
+    let hold = world.server.holds_at("/revoke", Answer::empty(200));
+    let engine = Arc::clone(&world.engine);
+    let killed =
+        tokio::spawn(async move { engine.disconnect("acme", None, "default", true).await });
+    hold.arrived().await;
+    killed.abort();
+    let _ = killed.await;
+    assert_eq!(kind_of(&world.token().await.unwrap_err()), "not connected");
+    let request = ConnectRequest {
+        grant_type: Some(SERVICE),
+        ..super::connect::connecting()
+    };
+    let connected = connect::connect(Arc::clone(&world.engine), request)
+        .await
+        .unwrap();
+    assert!(matches!(connected, Connecting::Done(status) if status.state == State::Connected));
+    assert_eq!(world.token().await.unwrap(), "at-2");
+}
+
+#[tokio::test]
+async fn what_was_issued_and_not_stored_yet_is_what_is_revoked() {
+    let world = World::bare().await.connected().await;
+    world.advance(3600);
+    world.store.failing_commits.store(u32::MAX, SeqCst);
+    assert_eq!(world.token().await.unwrap(), "at-2");
+    world.store.failing_commits.store(0, SeqCst);
+    left(&world, true).await;
+    assert_eq!(world.server.received("/revoke")[0].form["token"], "rt-2");
+}
+
+#[tokio::test]
+async fn what_a_dead_process_was_issued_is_what_is_revoked() {
+    let world = World::bare().await.connected().await;
+    world.advance(3600);
+    world.dies_with_the_reply().await;
+    let survivor = world.another_with_what_is_left_later().await;
+    let report = survivor
+        .disconnect("acme", None, "default", true)
+        .await
+        .unwrap();
+    assert!(report.ok, "{report:?}");
+    assert_eq!(world.server.received("/revoke")[0].form["token"], "rt-2");
 }

@@ -195,12 +195,20 @@ impl World {
         engine_on(self.store.reliable(), &self.clock, &self.folder).await
     }
 
+    /// A process that runs on a sound store when another one dies.
+    async fn another_with_what_is_left_later(&self) -> Arc<Engine> {
+        let sound = Arc::new(Unreliable::new(self.store.reliable()));
+        let engine = engine_on(sound.clone(), &self.clock, &self.folder).await;
+        let left = std::mem::take(&mut *self.store.left.lock().unwrap());
+        *sound.left.lock().unwrap() = left;
+        engine
+    }
+
     /// A process that starts on a sound store and finds what was left.
     async fn another_with_what_was_left(&self) -> Arc<Engine> {
         let sound = Unreliable::new(self.store.reliable());
-        let mut left = self.store.left.lock().unwrap();
-        sound.left.lock().unwrap().append(&mut left);
-        drop(left);
+        let left = std::mem::take(&mut *self.store.left.lock().unwrap());
+        *sound.left.lock().unwrap() = left;
         engine_on(Arc::new(sound), &self.clock, &self.folder).await
     }
 

@@ -16,6 +16,8 @@ pub(super) struct Unreliable {
     inner: Arc<dyn Store>,
     /// So many commits fail.
     pub(super) failing_commits: AtomicU32,
+    /// So many attempts cannot be ended.
+    pub(super) failing_endings: AtomicU32,
     /// No slot is to be had.
     pub(super) full: AtomicBool,
     pub(super) slots: Arc<Slots>,
@@ -50,6 +52,7 @@ impl Unreliable {
         Self {
             inner,
             failing_commits: AtomicU32::new(0),
+            failing_endings: AtomicU32::new(0),
             full: AtomicBool::new(false),
             slots: Arc::default(),
             read_only: AtomicBool::new(false),
@@ -136,13 +139,14 @@ impl Store for Unreliable {
         attempt: AttemptId,
         ending: Ending,
     ) -> StoreFuture<'a, bool> {
+        if failed(&self.failing_endings) {
+            return Box::pin(async { Err(Self::broken()) });
+        }
         self.inner.settle(key, attempt, ending)
     }
 
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
-        let left = self.failing_commits.load(Ordering::SeqCst);
-        if left > 0 {
-            self.failing_commits.store(left - 1, Ordering::SeqCst);
+        if failed(&self.failing_commits) {
             return Box::pin(async { Err(Self::broken()) });
         }
         self.inner.commit(commit)
@@ -238,6 +242,14 @@ impl Slot for UnreliableSlot {
         check(&self.slots.never_empty)?;
         self.inner.clear()
     }
+}
+
+/// Counts down; whether it was still counting.
+fn failed(left: &AtomicU32) -> bool {
+    let counted = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+        left.checked_sub(1)
+    });
+    counted.is_ok()
 }
 
 fn check(broken: &AtomicBool) -> Result<()> {
