@@ -53,8 +53,6 @@ pub struct Engine {
     http_options: http::Options,
     /// What has to stand behind `evergrant COMMAND` so that a hint finds this workspace and store.
     command_options: String,
-    /// The store stands in for one that can't be written.
-    transient: bool,
 }
 
 /// What a caller asks of [`Engine::get_token`].
@@ -578,7 +576,7 @@ impl Engine {
     /// Refuses a grant that the end of the process would lose.
     pub(crate) fn require_durable(&self, verb: &str, spec: &Spec) -> Result<()> {
         let rotates = spec.refresh.as_ref().is_some_and(|refresh| refresh.rotates.possible());
-        if !self.transient || !rotates {
+        if self.store.keeps() || !rotates {
             return Ok(());
         }
         Err(Error::store(

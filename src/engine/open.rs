@@ -77,7 +77,7 @@ pub async fn open(choice: Choice, environment: &Environment) -> Result<Arc<Engin
         config_home: environment.config_home.clone(),
     };
     let keys = Keys::read(source)?;
-    let store = open_store(chosen, environment)?;
+    let store = open_store(chosen, environment, choice.transient)?;
     let mut options = String::new();
     if let Some(chosen) = &choice.store
         && choice.store != environment.store
@@ -98,7 +98,6 @@ pub async fn open(choice: Choice, environment: &Environment) -> Result<Arc<Engin
     let catalog = Catalog::with_folders(&environment.providers)?;
     let engine = Engine {
         command_options: options,
-        transient: choice.transient,
         ..over(
             workspace.into(),
             store,
@@ -139,7 +138,6 @@ pub async fn open_with_file(
         opened => return opened,
     }
     let in_memory = Choice {
-        store: Some(memory::LOCATION.to_owned()),
         key: Some(ExplicitKey::Bytes(
             vault::random_array::<32>()?.to_vec().into(),
         )),
@@ -201,7 +199,6 @@ fn over(
         http: Mutex::default(),
         http_options,
         command_options: String::new(),
-        transient: false,
     }
 }
 
@@ -240,7 +237,14 @@ fn shared(
     })
 }
 
-fn open_store(chosen: Option<&str>, environment: &Environment) -> Result<Arc<dyn Store>> {
+fn open_store(
+    chosen: Option<&str>,
+    environment: &Environment,
+    transient: bool,
+) -> Result<Arc<dyn Store>> {
+    if transient {
+        return Ok(Arc::new(MemoryStore::stand_in()));
+    }
     match chosen {
         Some(memory::LOCATION) => Ok(Arc::new(MemoryStore::new())),
         Some(url) if url.starts_with("postgresql://") || url.starts_with("postgres://") => {

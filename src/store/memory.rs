@@ -24,6 +24,7 @@ pub struct MemoryStore {
     tables: Arc<Mutex<Tables>>,
     /// Replies whose slots were dropped with them.
     abandoned: Arc<Mutex<Vec<Orphan>>>,
+    stands_in: bool,
 }
 
 #[derive(Default)]
@@ -50,6 +51,14 @@ impl MemoryStore {
         Self::default()
     }
 
+    /// An empty store in place of one that can't be written.
+    pub fn stand_in() -> Self {
+        Self {
+            stands_in: true,
+            ..Self::default()
+        }
+    }
+
     /// Runs `work` when the future is polled, alone and inside the fork gate.
     fn with<'a, T: Send + 'a>(
         &'a self,
@@ -69,6 +78,10 @@ impl Store for MemoryStore {
 
     fn writable(&self) -> bool {
         true
+    }
+
+    fn keeps(&self) -> bool {
+        !self.stands_in
     }
 
     fn keys<'a>(&'a self, workspace: &'a str) -> StoreFuture<'a, Vec<KeyRow>> {

@@ -28,6 +28,11 @@ pub trait Store: Send + Sync {
     /// Whether it can be written at all, as far as can be told without writing.
     fn writable(&self) -> bool;
 
+    /// Whether it is what the user chose to keep records in; one in memory that stands in for it loses them at the end.
+    fn keeps(&self) -> bool {
+        true
+    }
+
     /// The newest wrapped data key of a workspace, and any older ones that records still need.
     fn keys<'a>(&'a self, workspace: &'a str) -> StoreFuture<'a, Vec<KeyRow>>;
 

@@ -128,9 +128,24 @@ connections:
         .unwrap();
     let google = engine.status("google", None, "default").await.unwrap();
     assert_eq!(google.state, State::Connected);
-    let refused = engine
-        .import_refresh_token("acme", "may-rotate".into(), Some(GrantType::AuthorizationCode), "default", &[])
+    engine
+        .import_refresh_token(
+            "acme",
+            "may-rotate".into(),
+            Some(GrantType::AuthorizationCode),
+            "default",
+            &[],
+        )
         .await
-        .unwrap_err();
-    assert_eq!((refused.kind(), refused.code()), (&ErrorKind::Store, "store_read_only"));
+        .unwrap();
+    let request = TokenRequest {
+        provider: "acme".to_owned(),
+        connection: "default".to_owned(),
+        ..TokenRequest::default()
+    };
+    let refused = engine.get_token(&request).await.unwrap_err();
+    assert_eq!(
+        (refused.kind(), refused.code()),
+        (&ErrorKind::Store, "store_read_only")
+    );
 }

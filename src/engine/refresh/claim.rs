@@ -144,14 +144,25 @@ impl Lead<'_> {
         own.max(default).unwrap_or_default()
     }
 
+    /// A refresh token that may rotate is used only where the one that comes can be kept.
+    pub(super) fn check_keeping(&self) -> Result<()> {
+        let store = &self.engine.store;
+        if self.service() || !self.rotates() || (store.writable() && store.keeps()) {
+            return Ok(());
+        }
+        Err(Error::store(
+            "store_read_only",
+            format!(
+                "There is no store that can be written, and the refresh token that {} sends has to be kept",
+                self.spec.name
+            ),
+        )
+        .hint("export EVERGRANT_STORE=/a/writable/folder/store.db"))
+    }
+
     /// Space for the reply, taken before anything is sent: this is how a full disk is found first.
     pub(super) fn reserve(&self) -> Result<Option<Arc<dyn Slot>>> {
-        let rotates = self
-            .spec
-            .refresh
-            .as_ref()
-            .is_some_and(|refresh| refresh.rotates.possible());
-        if self.service() || !rotates {
+        if self.service() || !self.rotates() {
             return Ok(None);
         }
         Ok(Some(Arc::from(self.engine.store.reserve()?)))
@@ -327,6 +338,13 @@ impl Lead<'_> {
                 .await?;
         }
         Ok(())
+    }
+
+    fn rotates(&self) -> bool {
+        self.spec
+            .refresh
+            .as_ref()
+            .is_some_and(|refresh| refresh.rotates.possible())
     }
 
     pub(super) fn service(&self) -> bool {

@@ -151,6 +151,7 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
         };
         lead.check_grant()?;
         lead.check_rest(invalid_client_seen)?;
+        lead.check_keeping()?;
         if !engine.store.writable() {
             return lead.unrecorded().await;
         }
