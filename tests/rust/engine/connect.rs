@@ -160,6 +160,19 @@ async fn a_callback_is_used_once() {
 }
 
 #[tokio::test]
+async fn of_two_who_have_the_same_callback_one_exchanges_it() {
+    let world = ready().await;
+    let begun = begun(&world).await;
+    world
+        .store
+        .another_claims
+        .store(true, std::sync::atomic::Ordering::SeqCst);
+    let outcome = completed(&world, &callback(&begun, "code=c-1")).await;
+    assert_eq!(failure(outcome), ("connect failed", "callback_used"));
+    assert_eq!(world.server.count(), 0);
+}
+
+#[tokio::test]
 async fn a_sign_in_expires_after_ten_minutes() {
     let world = ready().await;
     let begun = begun(&world).await;

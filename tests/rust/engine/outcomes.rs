@@ -288,6 +288,28 @@ async fn a_refusal_of_an_older_generation_is_forgotten() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_a_resource_by_an_older_generation_is_forgotten() {
+    let world = World::bare().await.connected().await;
+    let hold = world.server.holds(Answer::error("invalid_grant"));
+    let engine = world.engine.clone();
+    let caller = tokio::spawn(async move {
+        let other = TokenRequest {
+            resource: Some("https://other.example".to_owned()),
+            ..request()
+        };
+        engine.get_token(&other).await
+    });
+    hold.arrived().await;
+    world.import("default", "rt-new").await;
+    hold.release();
+    assert_eq!(
+        super::value(&within(caller).await.unwrap().unwrap()),
+        "at-3"
+    );
+    assert_eq!(world.server.refresh_tokens(), ["rt-0", "rt-1", "rt-new"]);
+}
+
+#[tokio::test]
 async fn a_code_that_the_file_marks_refuses_only_that_resource() {
     let file = acme(
         "{rotates: always}",
@@ -460,7 +482,10 @@ async fn a_grace_counts_from_the_request_and_not_from_giving_up_on_its_reply() {
     hold.arrived().await;
     world.advance(31);
     hold.release();
-    assert!(within(caller).await.unwrap().is_err());
+    let error = within(caller).await.unwrap().unwrap_err();
+    let left = Duration::from_secs(3600 - 60 - 31);
+    assert_eq!(retry_after(&error), Some(left));
+    world.advance(2);
     world.token_for(a_whole_hour).await.unwrap_err();
     assert_eq!(
         world.server.count(),
