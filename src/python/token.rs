@@ -382,7 +382,7 @@ pub(super) fn object_of(py: Python<'_>, engine: &Engine, slot: &Slot) -> PyResul
     let clock = engine
         .clock()
         .manual_clock()
-        .map(|clock| workspace::ManualClock::new_object(py, clock)?.getattr(py, "millis"))
+        .map(|clock| workspace::ManualClock::new_object(py, clock))
         .transpose()?;
     let object = make.bind(py).call1((
         token.value.expose(),
