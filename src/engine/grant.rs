@@ -125,6 +125,7 @@ impl Engine {
             )
             .of_provider(&key.integration.provider));
         }
+        self.require_durable("import-refresh-token", &spec)?;
         let text = refresh_token.expose();
         if text.is_empty() || text.chars().any(|c| !(' '..='~').contains(&c)) {
             return Err(Error::invalid_parameter(

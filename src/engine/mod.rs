@@ -32,7 +32,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::http;
 use crate::model::{ConnectionKey, Grant, GrantType, IntegrationKey};
 use crate::provider::catalog::Catalog;
-use crate::provider::scope;
+use crate::provider::{Spec, scope};
 use crate::secret::AccessToken;
 use crate::store::{Loaded, Sealed, Store, StoredState};
 use crate::system;
@@ -53,6 +53,8 @@ pub struct Engine {
     http_options: http::Options,
     /// What has to stand behind `evergrant COMMAND` so that a hint finds this workspace and store.
     command_options: String,
+    /// The store stands in for one that can't be written.
+    transient: bool,
 }
 
 /// What a caller asks of [`Engine::get_token`].
@@ -568,6 +570,22 @@ impl Engine {
             format!(
                 "{} can't be written, and {verb} has to",
                 self.store.location()
+            ),
+        )
+        .hint("export EVERGRANT_STORE=/a/writable/folder/store.db"))
+    }
+
+    /// Refuses a grant that the end of the process would lose.
+    pub(crate) fn require_durable(&self, verb: &str, spec: &Spec) -> Result<()> {
+        let rotates = spec.refresh.as_ref().is_some_and(|refresh| refresh.rotates.possible());
+        if !self.transient || !rotates {
+            return Ok(());
+        }
+        Err(Error::store(
+            "store_read_only",
+            format!(
+                "The store can't be written, and {verb} brings a refresh token of {} that rotates",
+                spec.name
             ),
         )
         .hint("export EVERGRANT_STORE=/a/writable/folder/store.db"))

@@ -15,6 +15,7 @@ use crate::provider::catalog::Catalog;
 use crate::store::Store;
 use crate::store::memory::{self, MemoryStore};
 use crate::store::sqlite::SqliteStore;
+use crate::vault;
 use crate::vault::source::KeySource;
 pub use crate::vault::source::{Environment as KeyEnvironment, ExplicitKey};
 
@@ -52,6 +53,8 @@ pub struct Choice {
     pub network: Network,
     /// The clock, in tests.
     pub clock: Clock,
+    /// Stands in for a store that can't be written: what rotates is refused.
+    pub transient: bool,
 }
 
 /// Opens a workspace. A store that does not exist is made at the first write.
@@ -77,6 +80,7 @@ pub async fn open(choice: Choice, environment: &Environment) -> Result<Arc<Engin
     let mut options = String::new();
     if let Some(chosen) = &choice.store
         && choice.store != environment.store
+        && !choice.transient
     {
         options.push_str(&format!(" --store {}", quote(chosen)));
     }
@@ -93,6 +97,7 @@ pub async fn open(choice: Choice, environment: &Environment) -> Result<Arc<Engin
     let catalog = Catalog::with_folders(&environment.providers)?;
     let engine = Engine {
         command_options: options,
+        transient: choice.transient,
         ..over(
             workspace.into(),
             store,
@@ -108,6 +113,27 @@ pub async fn open(choice: Choice, environment: &Environment) -> Result<Arc<Engin
         .unwrap_or_else(PoisonError::into_inner)
         .push(Arc::downgrade(&engine));
     Ok(engine)
+}
+
+/// Opens a workspace that a configuration file is applied to at once: in memory where the store can't be written, as in
+/// a container. What is kept there ends with the process.
+///
+/// # Errors
+/// Those of [`open`].
+pub async fn open_for_file(choice: Choice, environment: &Environment) -> Result<Arc<Engine>> {
+    match open(choice.clone(), environment).await {
+        Ok(engine) if engine.store.writable() => return Ok(engine),
+        Ok(_) => {}
+        Err(error) if matches!(error.code(), "store_has_no_place" | "store_read_only") => {}
+        Err(error) => return Err(error),
+    }
+    let in_memory = Choice {
+        store: Some(memory::LOCATION.to_owned()),
+        key: Some(ExplicitKey::Bytes(vault::random_array::<32>()?.to_vec().into())),
+        transient: true,
+        ..choice
+    };
+    open(in_memory, environment).await
 }
 
 /// Opens a workspace on a store of the caller's own making. The engine is shared with nobody: two on one store behave as
@@ -151,6 +177,7 @@ fn over(
         http: Mutex::default(),
         http_options,
         command_options: String::new(),
+        transient: false,
     }
 }
 

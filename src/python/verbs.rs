@@ -72,7 +72,8 @@ pub(super) fn begin(
     let arguments = convert::to_value(&plain)?;
     if verb == "apply" {
         let path: Path = parsed(py, arguments)?;
-        let work = apply(py, engine, path.path, path.check)?;
+        let applying = Applying::Verb { check: path.check };
+        let work = apply(py, engine, path.path, applying)?;
         return Call::spawn(py, work);
     }
     let waits = !matches!(
@@ -109,12 +110,20 @@ pub(super) fn now<T: Send + 'static>(
     value.ok_or_else(|| errors::to_exception(py, &Error::internal("A verb answered with nothing")))
 }
 
+/// Who applies a file.
+pub(super) enum Applying {
+    /// The opening of a workspace.
+    Opening,
+    /// The verb, which may only compare.
+    Verb { check: bool },
+}
+
 /// `apply`, with the environment's variables as this process sees them now.
 pub(super) fn apply(
     py: Python<'_>,
     engine: &Arc<Engine>,
     path: PathBuf,
-    check: bool,
+    applying: Applying,
 ) -> PyResult<Work> {
     let engine = Arc::clone(engine);
     let environ = py.import("os")?.getattr("environ")?.call_method0("copy")?;
@@ -124,10 +133,11 @@ pub(super) fn apply(
         .map(|(name, value)| (name, Secret::from(value)))
         .collect();
     Ok(Box::pin(async move {
-        let report = engine
-            .apply(&path, check, &|name| variables.get(name).cloned())
-            .await?;
-        plain(&report)
+        let lookup = |name: &str| variables.get(name).cloned();
+        plain(&match applying {
+            Applying::Opening => engine.apply_at_open(&path, &lookup).await?,
+            Applying::Verb { check } => engine.apply(&path, check, &lookup).await?,
+        })
     }))
 }
 

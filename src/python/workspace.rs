@@ -58,15 +58,22 @@ impl Workspace {
             key: key.map(explicit_key).transpose()?,
             network,
             clock: clock.map_or_else(Clock::system, |clock| Clock::manual(Arc::clone(&clock.0))),
+            transient: false,
         };
         let environment = environment(py)?;
-        let engine = verbs::now(py, async move { open::open(choice, &environment).await })?;
         let config = match config {
             Some(config) => Some(config),
             None => variable(py, "EVERGRANT_CONFIG")?.map(PathBuf::from),
         };
+        let for_file = config.is_some();
+        let engine = verbs::now(py, async move {
+            match for_file {
+                true => open::open_for_file(choice, &environment).await,
+                false => open::open(choice, &environment).await,
+            }
+        })?;
         if let Some(config) = config {
-            let work = verbs::apply(py, &engine, config, false)?;
+            let work = verbs::apply(py, &engine, config, verbs::Applying::Opening)?;
             Call::spawn(py, work)?.answer(py, None, None)?;
         }
         Ok(Self {
