@@ -82,7 +82,8 @@ async fn opening_asks_no_network_and_the_first_use_fetches_the_metadata() {
     assert!(status.reason.unwrap().contains(&server.uri()));
     assert!(server.received_requests().await.unwrap().is_empty());
 
-    let metadata = json!({"issuer": server.uri(), "token_endpoint": format!("{}/token", server.uri())});
+    let metadata =
+        json!({"issuer": server.uri(), "token_endpoint": format!("{}/token", server.uri())});
     Mock::given(path("/.well-known/oauth-authorization-server"))
         .respond_with(ResponseTemplate::new(200).set_body_json(metadata))
         .expect(1)

@@ -329,12 +329,16 @@ fn the_monotonic_deadline_holds_while_the_wall_clock_is_behind() {
     let clock = Arc::new(ManualClock::new(after(0)));
     let cache = Cache::new(Clock::manual(Arc::clone(&clock)));
     let key = key_of(USER);
+    let look = || cache.looked(1);
+    look();
     let slot = cache.put(&key, Arc::new(stored(Some(3600), None)), 1, cache.era());
     clock.jump_wall(-2 * 86_400_000);
     clock.advance(Duration::from_secs(3299));
+    look();
     cache.extend(&slot);
     assert!(slot.fresh());
     clock.advance(Duration::from_secs(100));
+    look();
     cache.extend(&slot);
     assert!(!slot.fresh());
     assert!(cache.get(&key, "").is_none());
