@@ -397,7 +397,7 @@ impl Engine {
             return Err(Error::invalid_parameter(
                 "grant_type_not_offered",
                 format!(
-                    "{} has no {} grant here, only {}",
+                    "{} has no {} grant here, only {} (grants by a signed assertion, RFC 7523, are not supported yet)",
                     provider.name,
                     key.grant_type,
                     provider

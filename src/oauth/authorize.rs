@@ -58,9 +58,13 @@ pub fn begin(
         .authorization_endpoint
         .as_deref()
         .ok_or_else(|| {
+            let device = match spec.endpoints.device_authorization_endpoint {
+                Some(_) => "; signing in by device code (RFC 8628) is not supported yet",
+                None => "",
+            };
             Error::invalid_parameter(
                 "authorization_endpoint_missing",
-                format!("{} has no authorization endpoint", spec.name),
+                format!("{} has no authorization endpoint{device}", spec.name),
             )
         })?;
     let nonce = Secret::from(CsrfToken::new_random_len(RANDOM_BYTES).into_secret());

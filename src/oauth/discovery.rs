@@ -199,7 +199,11 @@ fn missing(asked: &Url, reply: &Reply, content: &Content) -> Error {
             "{host} answered with a web page (HTTP {}) instead of its metadata",
             reply.status
         ),
-        _ => format!("{host} has no metadata (HTTP {})", reply.status),
+        _ => format!(
+            "{host} has no metadata of an authorization server (HTTP {}); that of MCP servers, RFC 9728, is not \
+             supported yet",
+            reply.status
+        ),
     };
     rejected("discovery_missing", reason)
 }
