@@ -327,6 +327,9 @@ impl Engine {
             crate::provider::scope::validate(&spec.scopes, &key.integration.provider, scope)?;
         }
         self.require_writable("connect")?;
+        if key.integration.grant_type == GrantType::AuthorizationCode {
+            self.require_durable("connect", &spec)?;
+        }
         if request.again {
             return Ok((key, None));
         }

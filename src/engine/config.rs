@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::engine::Engine;
 use crate::engine::record::Configuration;
+use crate::engine::{Engine, runtime};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{GrantType, IntegrationKey, Status};
 use crate::oauth;
@@ -111,6 +111,15 @@ impl Integration {
     }
 }
 
+/// When an issuer's metadata is fetched.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Discovery {
+    /// At the first use: opening a workspace asks no network.
+    AtFirstUse,
+    /// At once.
+    Now,
+}
+
 /// What `configure` did, or would do.
 #[derive(Debug)]
 pub(crate) struct Laid {
@@ -166,8 +175,24 @@ impl Engine {
         self.open_integration(&meant.key, meant.row.as_ref()).await
     }
 
-    /// Opens the row of an integration.
+    /// Opens the row of an integration, and fetches the metadata that was left for its first use.
     pub async fn open_integration(
+        &self,
+        key: &IntegrationKey,
+        row: Option<&IntegrationRow>,
+    ) -> Result<Integration> {
+        let integration = self.open_as_it_is(key, row).await?;
+        match row {
+            Some(row) if integration.configuration.discovery_due => self
+                .discover_now(row, integration)
+                .await
+                .map_err(|error| error.of_provider(&key.provider)),
+            _ => Ok(integration),
+        }
+    }
+
+    /// Opens the row of an integration without asking the network.
+    pub(crate) async fn open_as_it_is(
         &self,
         key: &IntegrationKey,
         row: Option<&IntegrationRow>,
@@ -189,10 +214,32 @@ impl Engine {
             revision: row.revision,
             configuration,
         };
-        if integration.configuration.discovery_due {
-            integration = self.discover_now(row, integration).await?;
+        if integration.configuration.client_id.is_none()
+            && let Some(lent) = self.lent(&integration.provider, key.grant_type).await?
+        {
+            integration.configuration.client_id = lent.client_id;
+            integration.configuration.client_secret = lent.client_secret;
         }
         Ok(integration)
+    }
+
+    /// The configuration of the provider that `provider` extends, whose client it may use.
+    async fn lent(
+        &self,
+        provider: &Provider,
+        grant_type: GrantType,
+    ) -> Result<Option<Configuration>> {
+        let Some(lender) = provider.extends.as_deref() else {
+            return Ok(None);
+        };
+        let key = self.key(lender, grant_type);
+        let Some(row) = self.store.integration(&key).await? else {
+            return Ok(None);
+        };
+        let subject = Subject::Integration(&key);
+        self.open(subject, Kind::Integration, "", &row.sealed)
+            .await
+            .map(Some)
     }
 
     /// The provider of an id, one that exists through its endpoints alone included.
@@ -211,7 +258,7 @@ impl Engine {
     pub async fn configure(self: &Arc<Self>, request: Configure) -> Result<Status> {
         self.require_writable("configure")?;
         let key = self.configure_key(&request).await?;
-        self.lay_over(&key, &request, false).await?;
+        self.lay_over(&key, &request, Discovery::Now, false).await?;
         self.status(&key.provider, Some(key.grant_type), "default")
             .await
     }
@@ -220,22 +267,27 @@ impl Engine {
     pub(crate) async fn configure_or_compare(
         &self,
         request: Configure,
+        discovery: Discovery,
         check: bool,
     ) -> Result<Laid> {
         let key = self.configure_key(&request).await?;
-        self.lay_over(&key, &request, check).await
+        self.lay_over(&key, &request, discovery, check).await
     }
 
     async fn lay_over(
         &self,
         key: &IntegrationKey,
         request: &Configure,
+        discovery: Discovery,
         check: bool,
     ) -> Result<Laid> {
-        let discovered = match request.settings.issuer.as_deref() {
-            Some(issuer) if !issuer.is_empty() => Some(self.discover(issuer).await?),
+        let issuer = request.settings.issuer.as_deref().filter(|issuer| !issuer.is_empty());
+        let discovered = match (issuer, discovery) {
+            (Some(issuer), Discovery::Now) => Some(self.discover(issuer).await?),
             _ => None,
         };
+        let provider = self.provider_of(&key.provider)?;
+        let borrows = self.lent(&provider, key.grant_type).await?.is_some();
         loop {
             let row = self.store.integration(key).await?;
             let stored: Option<Configuration> = match &row {
@@ -256,8 +308,15 @@ impl Engine {
             if let Some((endpoints, issuer_promised)) = &discovered {
                 configuration.overrides.discovered = endpoints.clone();
                 configuration.issuer_promised = *issuer_promised;
+                configuration.discovery_due = false;
+            } else if issuer.is_some()
+                && (configuration.overrides.discovered.is_empty()
+                    || stored.as_ref().and_then(|stored| stored.issuer.as_deref()) != issuer)
+            {
+                configuration.overrides.discovered = Endpoints::default();
+                configuration.discovery_due = true;
             }
-            self.check(key, &configuration)
+            self.check(key, &configuration, borrows)
                 .map_err(|error| self.ready_to_paste(error.of_provider(&key.provider), request))?;
             if stored.as_ref() == Some(&configuration) {
                 return Ok(Laid {
@@ -323,7 +382,12 @@ impl Engine {
         error.hint(full)
     }
 
-    fn check(&self, key: &IntegrationKey, configuration: &Configuration) -> Result<()> {
+    fn check(
+        &self,
+        key: &IntegrationKey,
+        configuration: &Configuration,
+        borrows: bool,
+    ) -> Result<()> {
         let provider = self.provider_of(&key.provider)?;
         if !provider.grant_types().contains(&key.grant_type) {
             return Err(Error::invalid_parameter(
@@ -342,20 +406,24 @@ impl Engine {
             )
             .of_provider(&key.provider));
         }
-        let spec = provider.spec(key.grant_type, &configuration.overrides)?;
-        for scope in &configuration.scopes {
-            scope::validate(&spec.scopes, &key.provider, scope)?;
+        // Endpoints that are still to be discovered can't be judged yet.
+        if !configuration.discovery_due {
+            let spec = provider.spec(key.grant_type, &configuration.overrides)?;
+            for scope in &configuration.scopes {
+                scope::validate(&spec.scopes, &key.provider, scope)?;
+            }
         }
-        if configuration
-            .client_id
-            .as_deref()
-            .unwrap_or_default()
-            .is_empty()
-            && spec.client.fixed.is_none()
-        {
+        if let Some(redirect_uri) = &configuration.redirect_uri {
+            check_redirect_uri(redirect_uri).map_err(|error| error.of_provider(&key.provider))?;
+        }
+        let name = &provider.name;
+        if configuration.client_id.is_none() && borrows {
+            return Ok(());
+        }
+        if configuration.client_id.is_none() {
             return Err(Error::invalid_parameter(
                 "client_id_missing",
-                format!("{} needs a client id", spec.name),
+                format!("{name} needs a client id"),
             )
             .of_provider(&key.provider)
             .hint(self.command(&format!("configure {} --client-id CLIENT_ID", key.provider))));
@@ -363,19 +431,13 @@ impl Engine {
         if key.grant_type == GrantType::ClientCredentials && configuration.client_secret.is_none() {
             return Err(Error::invalid_parameter(
                 "client_secret_missing",
-                format!(
-                    "A client credentials grant of {} needs a client secret",
-                    spec.name
-                ),
+                format!("A client credentials grant of {name} needs a client secret"),
             )
             .of_provider(&key.provider)
             .hint(self.command(&format!(
                 "configure {} --grant-type client_credentials --client-secret-stdin",
                 key.provider
             ))));
-        }
-        if let Some(redirect_uri) = &configuration.redirect_uri {
-            check_redirect_uri(redirect_uri).map_err(|error| error.of_provider(&key.provider))?;
         }
         Ok(())
     }
@@ -465,8 +527,19 @@ impl Engine {
     }
 
     /// Fetches an issuer's metadata: its endpoints, and whether it promises `iss` (RFC 9207).
+    ///
+    /// On the runtime: a verb that only looks may be polled where there is none.
     async fn discover(&self, issuer: &str) -> Result<(Endpoints, bool)> {
-        let metadata = oauth::discovery::discover(&self.http(), issuer, &self.clock).await?;
+        let (http, clock, issuer) = (self.http(), self.clock.clone(), issuer.to_owned());
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        runtime::spawn(async move {
+            let metadata = oauth::discovery::discover(&http, &issuer, &clock).await;
+            // Nobody waits any more: then nobody wants it.
+            drop(answer.send(metadata));
+        });
+        let metadata = answered
+            .await
+            .map_err(|_| Error::internal("The metadata was asked for and nothing came"))??;
         Ok((
             metadata.endpoints,
             metadata.authorization_response_iss_parameter_supported,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::engine::Engine;
-use crate::engine::config::{Configure, Settings};
-use crate::error::{Error, Result};
+use crate::engine::config::{Configure, Discovery, Settings};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ConnectionKey, GrantType, Report};
 use crate::secret::Secret;
 use crate::store::StoredState;
@@ -106,6 +106,28 @@ impl Engine {
         check: bool,
         lookup: &Lookup<'_>,
     ) -> Result<Report> {
+        self.apply_file(path, check, Discovery::Now, lookup).await
+    }
+
+    /// Applies the file that a workspace is opened with: without the network, which the first use asks.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply), but that a server is away.
+    pub async fn apply_at_open(
+        self: &Arc<Self>,
+        path: &Path,
+        lookup: &Lookup<'_>,
+    ) -> Result<Report> {
+        self.apply_file(path, false, Discovery::AtFirstUse, lookup).await
+    }
+
+    async fn apply_file(
+        self: &Arc<Self>,
+        path: &Path,
+        check: bool,
+        discovery: Discovery,
+        lookup: &Lookup<'_>,
+    ) -> Result<Report> {
         let file = read(path)?;
         let folder = match path.parent() {
             Some(folder) if folder != Path::new("") => folder,
@@ -130,7 +152,7 @@ impl Engine {
                 client_secret,
                 settings,
             };
-            let outcome = self.configure_or_compare(request, check).await?;
+            let outcome = self.configure_or_compare(request, discovery, check).await?;
             report.step(
                 format!("integration {}", entry.provider),
                 !(check && outcome.differs),
@@ -161,15 +183,25 @@ impl Engine {
             } else {
                 let refresh_token =
                     resolve(&entry.refresh_token, folder, lookup, &entry.provider)?.into();
-                self.import_refresh_token(
+                let imported = self.import_refresh_token(
                     &entry.provider,
                     refresh_token,
                     Some(grant_type),
                     &name,
                     &entry.scopes,
-                )
-                .await?;
-                report.step(what, true, "imported");
+                );
+                match imported.await {
+                    Ok(_) => report.step(what, true, "imported"),
+                    // Whose issuer is away is imported when the workspace is opened again.
+                    Err(error)
+                        if discovery == Discovery::AtFirstUse
+                            && matches!(error.kind(), ErrorKind::ProviderUnavailable { .. }) =>
+                    {
+                        tracing::warn!(reason = error.reason(), what, "not imported yet");
+                        report.step(what, false, error.reason().to_owned());
+                    }
+                    Err(error) => return Err(error),
+                }
             }
         }
         if check && !report.ok {

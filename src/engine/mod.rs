@@ -32,7 +32,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::http;
 use crate::model::{ConnectionKey, Grant, GrantType, IntegrationKey};
 use crate::provider::catalog::Catalog;
-use crate::provider::scope;
+use crate::provider::{Spec, scope};
 use crate::secret::AccessToken;
 use crate::store::{Loaded, Sealed, Store, StoredState};
 use crate::system;
@@ -568,6 +568,22 @@ impl Engine {
             format!(
                 "{} can't be written, and {verb} has to",
                 self.store.location()
+            ),
+        )
+        .hint("export EVERGRANT_STORE=/a/writable/folder/store.db"))
+    }
+
+    /// Refuses a grant that the end of the process would lose.
+    pub(crate) fn require_durable(&self, verb: &str, spec: &Spec) -> Result<()> {
+        let rotates = spec.refresh.as_ref().is_some_and(|refresh| refresh.rotates.possible());
+        if self.store.keeps() || !rotates {
+            return Ok(());
+        }
+        Err(Error::store(
+            "store_read_only",
+            format!(
+                "The store can't be written, and {verb} brings a refresh token of {} that rotates",
+                spec.name
             ),
         )
         .hint("export EVERGRANT_STORE=/a/writable/folder/store.db"))

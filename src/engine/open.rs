@@ -1,10 +1,11 @@
 //! Opening: from a name, a store and a key to an engine; equal ones share one engine in a process.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::clock::Clock;
 use crate::engine::cache::Cache;
+use crate::engine::file::Lookup;
 use crate::engine::flight::Flights;
 use crate::engine::keys::Keys;
 use crate::engine::{Engine, quote};
@@ -15,6 +16,7 @@ use crate::provider::catalog::Catalog;
 use crate::store::Store;
 use crate::store::memory::{self, MemoryStore};
 use crate::store::sqlite::SqliteStore;
+use crate::vault;
 use crate::vault::source::KeySource;
 pub use crate::vault::source::{Environment as KeyEnvironment, ExplicitKey};
 
@@ -46,14 +48,14 @@ pub struct Choice {
     pub workspace: Option<String>,
     /// A path of the SQLite file, or `memory:`.
     pub store: Option<String>,
-    /// Whether a configuration file is applied afterwards: where no store is and none can be made, that is in memory.
-    pub configured: bool,
     /// The master key.
     pub key: Option<ExplicitKey>,
     /// Which servers may be talked to.
     pub network: Network,
     /// The clock, in tests.
     pub clock: Clock,
+    /// Stands in for a store that can't be written: what rotates is refused.
+    pub transient: bool,
 }
 
 /// Opens a workspace. A store that does not exist is made at the first write.
@@ -75,10 +77,11 @@ pub async fn open(choice: Choice, environment: &Environment) -> Result<Arc<Engin
         config_home: environment.config_home.clone(),
     };
     let keys = Keys::read(source)?;
-    let store = open_store(chosen, environment, choice.configured)?;
+    let store = open_store(chosen, environment, choice.transient)?;
     let mut options = String::new();
     if let Some(chosen) = &choice.store
         && choice.store != environment.store
+        && !choice.transient
     {
         options.push_str(&format!(" --store {}", quote(chosen)));
     }
@@ -109,6 +112,49 @@ pub async fn open(choice: Choice, environment: &Environment) -> Result<Arc<Engin
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .push(Arc::downgrade(&engine));
+    Ok(engine)
+}
+
+/// Opens a workspace and applies a configuration file: in memory where nothing can be written, as in a container. What is
+/// kept there ends with the process, so grants that may rotate are refused.
+///
+/// # Errors
+/// Those of [`open`] and of [`Engine::apply_at_open`].
+pub async fn open_with_file(
+    choice: Choice,
+    environment: &Environment,
+    file: &Path,
+    lookup: &Lookup<'_>,
+) -> Result<Arc<Engine>> {
+    const UNWRITABLE: [&str; 5] = [
+        "key_file_unwritable",
+        "key_has_no_place",
+        "store_has_no_place",
+        "store_read_only",
+        "store_unwritable",
+    ];
+    match opened(choice.clone(), environment, file, lookup).await {
+        Err(error) if UNWRITABLE.contains(&error.code()) => {}
+        opened => return opened,
+    }
+    let in_memory = Choice {
+        key: Some(ExplicitKey::Bytes(
+            vault::random_array::<32>()?.to_vec().into(),
+        )),
+        transient: true,
+        ..choice
+    };
+    opened(in_memory, environment, file, lookup).await
+}
+
+async fn opened(
+    choice: Choice,
+    environment: &Environment,
+    file: &Path,
+    lookup: &Lookup<'_>,
+) -> Result<Arc<Engine>> {
+    let engine = open(choice, environment).await?;
+    engine.apply_at_open(file, lookup).await?;
     Ok(engine)
 }
 
@@ -194,40 +240,33 @@ fn shared(
 fn open_store(
     chosen: Option<&str>,
     environment: &Environment,
-    configured: bool,
+    transient: bool,
 ) -> Result<Arc<dyn Store>> {
-    let file = match chosen {
-        Some(memory::LOCATION) => return Ok(Arc::new(MemoryStore::new())),
+    if transient {
+        return Ok(Arc::new(MemoryStore::stand_in()));
+    }
+    match chosen {
+        Some(memory::LOCATION) => Ok(Arc::new(MemoryStore::new())),
         Some(url) if url.starts_with("postgresql://") || url.starts_with("postgres://") => {
-            return Err(Error::invalid_parameter(
+            Err(Error::invalid_parameter(
                 "not_supported",
                 "A PostgreSQL store is not supported yet: name a file",
             )
-            .hint("export EVERGRANT_STORE=~/.local/share/evergrant/store.db"));
+            .hint("export EVERGRANT_STORE=~/.local/share/evergrant/store.db"))
         }
-        Some("") => {
-            return Err(Error::invalid_parameter(
-                "invalid_store",
-                "The store is named by an empty text",
-            ));
-        }
-        Some(path) => Some(PathBuf::from(path)),
-        None => environment.home.as_ref().map(|home| home.join("store.db")),
-    };
-    match file {
-        Some(file) => {
-            let store = SqliteStore::open(&file)?;
-            match configured && !file.exists() && !store.writable() {
-                true => Ok(Arc::new(MemoryStore::stand_in())),
-                false => Ok(Arc::new(store)),
-            }
-        }
-        None if configured => Ok(Arc::new(MemoryStore::stand_in())),
-        None => Err(Error::store(
-            "store_has_no_place",
-            "There is no home folder to keep a store in",
-        )
-        .hint("export EVERGRANT_STORE=/a/folder/store.db")),
+        Some("") => Err(Error::invalid_parameter(
+            "invalid_store",
+            "The store is named by an empty text",
+        )),
+        Some(path) => Ok(Arc::new(SqliteStore::open(Path::new(path))?)),
+        None => match &environment.home {
+            Some(home) => Ok(Arc::new(SqliteStore::open(&home.join("store.db"))?)),
+            None => Err(Error::store(
+                "store_has_no_place",
+                "There is no home folder to keep a store in",
+            )
+            .hint("export EVERGRANT_STORE=/a/folder/store.db")),
+        },
     }
 }
 

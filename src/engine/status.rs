@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::config::{Integration, Meant};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::model::{ConnectionKey, Grant, GrantType, Report, State, Status};
 use crate::oauth::response::Outcome;
 use crate::oauth::{self, account::Probe};
@@ -285,16 +285,15 @@ impl Engine {
             return Ok(status);
         }
         let row = meant.row.as_ref();
-        let integration = match self.open_integration(&meant.key, row).await {
-            Ok(integration) => integration,
-            // The issuer's metadata could not be fetched: status asks no network, so it only says so.
-            Err(error) if matches!(error.kind(), ErrorKind::ProviderUnavailable { .. }) => {
-                status.state = State::Configured;
-                status.reason = Some(error.reason().to_owned());
-                return Ok(status);
-            }
-            Err(error) => return Err(error),
-        };
+        let integration = self.open_as_it_is(&meant.key, row).await?;
+        if integration.configuration.discovery_due {
+            let issuer = integration.configuration.issuer.as_deref().unwrap_or_default();
+            status.state = State::Configured;
+            status.client_id = Some(integration.client_id().to_owned());
+            status.reason = Some(format!("The first use fetches the metadata of {issuer}"));
+            status.hint = Some(self.command(&format!("test {}", key.integration.provider)));
+            return Ok(status);
+        }
         let spec = integration.spec()?;
         let user = key.integration.grant_type == GrantType::AuthorizationCode;
         status.state = State::Configured;

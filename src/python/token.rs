@@ -85,7 +85,23 @@ impl Wishes<'_, '_> {
     }
 }
 
-/// A valid access token of the default workspace.
+/// A fresh access token, from the default workspace; it never opens a browser.
+///
+/// Args:
+///     provider: Id or alias of the provider: `google_drive`.
+///     grant_type: `authorization_code` or `client_credentials`; by default the only configured one.
+///     connection: Name of the connection.
+///     resource: What the token is for (RFC 8707); by default the provider's default resource.
+///     scopes: Scopes the caller needs; none is asked for.
+///     min_ttl: Seconds the token must last at least; by default 30, at most half its lifetime.
+///     replacing: A token that the provider's API refused: it is not handed out again.
+///     timeout: Seconds to wait for the provider; the request goes on when they are over.
+///
+/// Returns:
+///     The token, a `str`.
+///
+/// Raises:
+///     EvergrantError: One of its kinds; `code`, `reason` and `hint` say what to do.
 #[pyfunction]
 #[pyo3(
     signature = (provider, *, grant_type=None, connection=None, resource=None, scopes=None, min_ttl=None, replacing=None, timeout=None),

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::connect::{self, ConnectRequest, Connecting, SignIn};
 use crate::engine::cache::Slot;
 use crate::engine::config::{Configure, Settings};
+use crate::engine::open::{self, Choice, Environment};
 use crate::engine::{Engine, TokenRequest};
 use crate::error::{Error, Result};
 use crate::model::GrantType;
@@ -72,7 +73,7 @@ pub(super) fn begin(
     let arguments = convert::to_value(&plain)?;
     if verb == "apply" {
         let path: Path = parsed(py, arguments)?;
-        let work = apply(py, engine, path.path, path.check)?;
+        let work = apply(py, engine, path)?;
         return Call::spawn(py, work);
     }
     let waits = !matches!(
@@ -92,43 +93,76 @@ pub(super) fn begin(
     }
 }
 
-/// Runs a future that needs no network to its end on this thread's first poll, or on the runtime.
+/// Runs a future that needs no network to its end, on this thread's first poll where it can.
 pub(super) fn now<T: Send + 'static>(
     py: Python<'_>,
     future: impl Future<Output = Result<T>> + Send + 'static,
 ) -> PyResult<T> {
-    let kept = Arc::new(Mutex::new(None));
+    let (work, kept) = keeping(future);
+    taken(py, Call::start(py, work)?, &kept)
+}
+
+/// Runs a future to its end on the runtime: it may use the network or timers.
+fn on_the_runtime<T: Send + 'static>(
+    py: Python<'_>,
+    future: impl Future<Output = Result<T>> + Send + 'static,
+) -> PyResult<T> {
+    let (work, kept) = keeping(future);
+    taken(py, Call::spawn(py, work)?, &kept)
+}
+
+type Kept<T> = Arc<Mutex<Option<T>>>;
+
+fn keeping<T: Send + 'static>(
+    future: impl Future<Output = Result<T>> + Send + 'static,
+) -> (Work, Kept<T>) {
+    let kept = Kept::default();
     let keep = Arc::clone(&kept);
-    let work: Work = Box::pin(async move {
+    let work = Box::pin(async move {
         let value = future.await?;
         *keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
         Ok(Answer::Plain(Value::Null))
     });
-    Call::start(py, work)?.answer(py, None, None)?;
-    let value = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
-    value.ok_or_else(|| errors::to_exception(py, &Error::internal("A verb answered with nothing")))
+    (work, kept)
 }
 
-/// `apply`, with the environment's variables as this process sees them now.
-pub(super) fn apply(
+fn taken<T>(py: Python<'_>, call: Call, kept: &Kept<T>) -> PyResult<T> {
+    call.answer(py, None, None)?;
+    let value = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+    value.ok_or_else(|| {
+        errors::to_exception(py, &Error::internal("A verb answered with nothing"))
+    })
+}
+
+/// Opens a workspace and applies a configuration file to it.
+pub(super) fn opened_with_file(
     py: Python<'_>,
-    engine: &Arc<Engine>,
-    path: PathBuf,
-    check: bool,
-) -> PyResult<Work> {
+    choice: Choice,
+    environment: Environment,
+    file: PathBuf,
+) -> PyResult<Arc<Engine>> {
+    let variables = variables(py)?;
+    on_the_runtime(py, async move {
+        let lookup = |name: &str| variables.get(name).cloned();
+        open::open_with_file(choice, &environment, &file, &lookup).await
+    })
+}
+
+fn apply(py: Python<'_>, engine: &Arc<Engine>, arguments: Path) -> PyResult<Work> {
     let engine = Arc::clone(engine);
+    let variables = variables(py)?;
+    Ok(Box::pin(async move {
+        let lookup = |name: &str| variables.get(name).cloned();
+        plain(&engine.apply(&arguments.path, arguments.check, &lookup).await?)
+    }))
+}
+
+/// The environment's variables as this process sees them now.
+fn variables(py: Python<'_>) -> PyResult<HashMap<String, Secret>> {
     let environ = py.import("os")?.getattr("environ")?.call_method0("copy")?;
     let variables: HashMap<String, String> = environ.extract()?;
-    let variables: HashMap<String, Secret> = variables
-        .into_iter()
-        .map(|(name, value)| (name, Secret::from(value)))
-        .collect();
-    Ok(Box::pin(async move {
-        let report = engine
-            .apply(&path, check, &|name| variables.get(name).cloned())
-            .await?;
-        plain(&report)
-    }))
+    let secret = |(name, value)| (name, Secret::from(value));
+    Ok(variables.into_iter().map(secret).collect())
 }
 
 /// Masks every live secret in a text; the same object when there is none.

@@ -52,24 +52,23 @@ impl Workspace {
                 return Err(errors::to_exception(py, &error));
             }
         };
+        let choice = Choice {
+            workspace: name,
+            store: store.map(|store| store.to_string_lossy().into_owned()),
+            key: key.map(explicit_key).transpose()?,
+            network,
+            clock: clock.map_or_else(Clock::system, |clock| Clock::manual(Arc::clone(&clock.0))),
+            transient: false,
+        };
+        let environment = environment(py)?;
         let config = match config {
             Some(config) => Some(config),
             None => variable(py, "EVERGRANT_CONFIG")?.map(PathBuf::from),
         };
-        let choice = Choice {
-            workspace: name,
-            store: store.map(|store| store.to_string_lossy().into_owned()),
-            configured: config.is_some(),
-            key: key.map(explicit_key).transpose()?,
-            network,
-            clock: clock.map_or_else(Clock::system, |clock| Clock::manual(Arc::clone(&clock.0))),
+        let engine = match config {
+            Some(file) => verbs::opened_with_file(py, choice, environment, file)?,
+            None => verbs::now(py, async move { open::open(choice, &environment).await })?,
         };
-        let environment = environment(py)?;
-        let engine = verbs::now(py, async move { open::open(choice, &environment).await })?;
-        if let Some(config) = config {
-            let work = verbs::apply(py, &engine, config, false)?;
-            Call::spawn(py, work)?.answer(py, None, None)?;
-        }
         Ok(Self {
             name: engine.workspace().to_owned(),
             store: engine.location(),

@@ -7,6 +7,7 @@ mod discovery;
 mod engine;
 mod http;
 mod layers;
+mod opening;
 mod paths;
 mod provider;
 mod redact;
