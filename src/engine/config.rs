@@ -281,7 +281,11 @@ impl Engine {
         discovery: Discovery,
         check: bool,
     ) -> Result<Laid> {
-        let issuer = request.settings.issuer.as_deref().filter(|issuer| !issuer.is_empty());
+        let issuer = request
+            .settings
+            .issuer
+            .as_deref()
+            .filter(|issuer| !issuer.is_empty());
         let discovered = match (issuer, discovery) {
             (Some(issuer), Discovery::Now) => Some(self.discover(issuer).await?),
             _ => None,

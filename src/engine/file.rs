@@ -118,7 +118,8 @@ impl Engine {
         path: &Path,
         lookup: &Lookup<'_>,
     ) -> Result<Report> {
-        self.apply_file(path, false, Discovery::AtFirstUse, lookup).await
+        self.apply_file(path, false, Discovery::AtFirstUse, lookup)
+            .await
     }
 
     async fn apply_file(

@@ -575,7 +575,10 @@ impl Engine {
 
     /// Refuses a grant that the end of the process would lose.
     pub(crate) fn require_durable(&self, verb: &str, spec: &Spec) -> Result<()> {
-        let rotates = spec.refresh.as_ref().is_some_and(|refresh| refresh.rotates.possible());
+        let rotates = spec
+            .refresh
+            .as_ref()
+            .is_some_and(|refresh| refresh.rotates.possible());
         if self.store.keeps() || !rotates {
             return Ok(());
         }

@@ -115,8 +115,8 @@ pub async fn open(choice: Choice, environment: &Environment) -> Result<Arc<Engin
     Ok(engine)
 }
 
-/// Opens a workspace and applies a configuration file: in memory where nothing can be written, as in a container. What is
-/// kept there ends with the process, so grants that may rotate are refused.
+/// Opens a workspace and applies a configuration file: in memory where there is no store and none can be made, as in a
+/// container. What is kept there ends with the process, so grants that may rotate are refused.
 ///
 /// # Errors
 /// Those of [`open`] and of [`Engine::apply_at_open`].
@@ -134,7 +134,15 @@ pub async fn open_with_file(
         "store_unwritable",
     ];
     match opened(choice.clone(), environment, file, lookup).await {
-        Err(error) if UNWRITABLE.contains(&error.code()) => {}
+        Err(error) if UNWRITABLE.contains(&error.code()) => {
+            let store = open(choice.clone(), environment).await;
+            if let Ok(engine) = store
+                && engine.store.master_key_id().await?.is_some()
+            {
+                // Records that are there are not left out silently.
+                return Err(error);
+            }
+        }
         opened => return opened,
     }
     let in_memory = Choice {

@@ -287,7 +287,11 @@ impl Engine {
         let row = meant.row.as_ref();
         let integration = self.open_as_it_is(&meant.key, row).await?;
         if integration.configuration.discovery_due {
-            let issuer = integration.configuration.issuer.as_deref().unwrap_or_default();
+            let issuer = integration
+                .configuration
+                .issuer
+                .as_deref()
+                .unwrap_or_default();
             status.state = State::Configured;
             status.client_id = Some(integration.client_id().to_owned());
             status.reason = Some(format!("The first use fetches the metadata of {issuer}"));

@@ -129,9 +129,7 @@ fn keeping<T: Send + 'static>(
 fn taken<T>(py: Python<'_>, call: Call, kept: &Kept<T>) -> PyResult<T> {
     call.answer(py, None, None)?;
     let value = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
-    value.ok_or_else(|| {
-        errors::to_exception(py, &Error::internal("A verb answered with nothing"))
-    })
+    value.ok_or_else(|| errors::to_exception(py, &Error::internal("A verb answered with nothing")))
 }
 
 /// Opens a workspace and applies a configuration file to it.
@@ -153,7 +151,11 @@ fn apply(py: Python<'_>, engine: &Arc<Engine>, arguments: Path) -> PyResult<Work
     let variables = variables(py)?;
     Ok(Box::pin(async move {
         let lookup = |name: &str| variables.get(name).cloned();
-        plain(&engine.apply(&arguments.path, arguments.check, &lookup).await?)
+        plain(
+            &engine
+                .apply(&arguments.path, arguments.check, &lookup)
+                .await?,
+        )
     }))
 }
 

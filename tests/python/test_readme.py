@@ -131,9 +131,17 @@ class Reader:
             assert re.fullmatch(pattern, shown.strip(), re.DOTALL), f"$ {command}\n{shown}"
 
     def yaml(self, block: Block) -> None:
+        if provider := re.match(r"id: (\w+)", block.text):
+            self.provider_file(f"{provider[1]}.yaml", block.text)
+            return
         path = self.folder / "evergrant.yaml"
         path.write_text(self.here(block.text))
         assert [step.detail for step in evergrant.apply(path, check=True).steps] == ["new", "new", "would be imported"]
+
+    def provider_file(self, name: str, text: str) -> None:
+        (self.folder / "providers").mkdir(exist_ok=True)
+        (self.folder / "providers" / name).write_text(text)
+        assert evergrant.check_provider(self.folder / "providers" / name) == []
 
     def type(self, command: str) -> str:
         """What a terminal shows when a person types `command`, and the secret where it is asked for."""
@@ -186,6 +194,11 @@ def test_what_the_readme_shows_is_what_happens(title: str, reader: Reader) -> No
         callback = visitor.consent(reader.names["begin"]("user-7", session="cookie"))
         assert "session" in reader.names["finish"](callback, session="another")
         assert reader.names["finish"](callback, session="cookie") == "Connected as grace@example.com."
+
+
+def test_what_the_guide_to_provider_files_shows_is_what_happens(reader: Reader) -> None:
+    for block in blocks((ROOT / "docs" / "provider-files.md").read_text()):
+        getattr(reader, block.language)(block)
 
 
 def test_every_block_belongs_to_a_section() -> None:

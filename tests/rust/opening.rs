@@ -82,7 +82,8 @@ async fn opening_asks_no_network_and_the_first_use_fetches_the_metadata() {
     assert!(status.reason.unwrap().contains(&server.uri()));
     assert!(server.received_requests().await.unwrap().is_empty());
 
-    let metadata = json!({"issuer": server.uri(), "token_endpoint": format!("{}/token", server.uri())});
+    let metadata =
+        json!({"issuer": server.uri(), "token_endpoint": format!("{}/token", server.uri())});
     Mock::given(path("/.well-known/oauth-authorization-server"))
         .respond_with(ResponseTemplate::new(200).set_body_json(metadata))
         .expect(1)
@@ -128,9 +129,24 @@ connections:
         .unwrap();
     let google = engine.status("google", None, "default").await.unwrap();
     assert_eq!(google.state, State::Connected);
-    let refused = engine
-        .import_refresh_token("acme", "may-rotate".into(), Some(GrantType::AuthorizationCode), "default", &[])
+    engine
+        .import_refresh_token(
+            "acme",
+            "may-rotate".into(),
+            Some(GrantType::AuthorizationCode),
+            "default",
+            &[],
+        )
         .await
-        .unwrap_err();
-    assert_eq!((refused.kind(), refused.code()), (&ErrorKind::Store, "store_read_only"));
+        .unwrap();
+    let request = TokenRequest {
+        provider: "acme".to_owned(),
+        connection: "default".to_owned(),
+        ..TokenRequest::default()
+    };
+    let refused = engine.get_token(&request).await.unwrap_err();
+    assert_eq!(
+        (refused.kind(), refused.code()),
+        (&ErrorKind::Store, "store_read_only")
+    );
 }

@@ -361,7 +361,10 @@ async fn a_leader_that_was_slow_to_send_looks_again() {
     let clock = Arc::clone(&world.clock);
     let slow = move || clock.advance(Duration::from_secs(16));
     *world.store.while_reserving.lock().unwrap() = Some(Box::new(slow));
+    let before = world.store.reservations.load(Ordering::SeqCst);
     assert_eq!(world.token().await.unwrap(), "at-2");
+    let reserved = world.store.reservations.load(Ordering::SeqCst) - before;
+    assert_eq!(reserved, 2, "with 134 s left it did not send");
     assert_eq!(world.server.count(), 2);
 }
 

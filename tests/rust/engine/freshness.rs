@@ -1,9 +1,11 @@
 //! Is this token good enough? Every sentence of the rules is a row; then what the rules do to whole calls.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use _core::clock::Timestamp;
+use _core::clock::{Clock, ManualClock, Timestamp};
+use _core::engine::cache::Cache;
 use _core::engine::freshness::{
     ASSUMED_LIFETIME, DEFAULT_MIN_TTL, Freshness, MARGIN_CAP, Need, StoredToken, judge,
 };
@@ -320,6 +322,26 @@ async fn a_cached_token_outlives_no_deadline_whichever_clock_jumps() {
     world.clock.jump_wall(-DAYS);
     world.advance(3400);
     assert!(!slot.fresh(), "and it lengthens nothing");
+}
+
+#[test]
+fn the_monotonic_deadline_holds_while_the_wall_clock_is_behind() {
+    let clock = Arc::new(ManualClock::new(after(0)));
+    let cache = Cache::new(Clock::manual(Arc::clone(&clock)));
+    let key = key_of(USER);
+    let look = || cache.looked(1);
+    look();
+    let slot = cache.put(&key, Arc::new(stored(Some(3600), None)), 1, cache.era());
+    clock.jump_wall(-2 * 86_400_000);
+    clock.advance(Duration::from_secs(3299));
+    look();
+    cache.extend(&slot);
+    assert!(slot.fresh());
+    clock.advance(Duration::from_secs(100));
+    look();
+    cache.extend(&slot);
+    assert!(!slot.fresh());
+    assert!(cache.get(&key, "").is_none());
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ use self::store::Unreliable;
 use crate::support::NOW;
 
 mod apply;
+mod arrive;
 mod backoff;
 mod cache;
 mod claim;
@@ -37,6 +38,7 @@ mod leave;
 mod loopback;
 mod outcomes;
 mod record;
+mod replay;
 mod resources;
 mod server;
 mod status;

@@ -169,6 +169,15 @@ async fn another_client_needs_a_new_consent_and_says_why() {
 }
 
 #[tokio::test]
+async fn an_imported_refresh_token_goes_only_to_the_client_it_was_imported_for() {
+    let world = World::bare().await.imported().await;
+    let changed = world.configure_with(USER, |request| request.client_id = Some("client-2".into()));
+    changed.await.unwrap();
+    assert_eq!(world.token().await.unwrap_err().code(), "client_changed");
+    assert_eq!(world.server.count(), 0);
+}
+
+#[tokio::test]
 async fn connections_are_listed_by_name_and_integrations_once() {
     let world = World::bare().await.connected().await;
     world.import("bob", "rt-bob").await;

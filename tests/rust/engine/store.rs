@@ -26,6 +26,10 @@ pub(super) struct Unreliable {
     pub(super) foreign_writes: AtomicU64,
     /// Before the next claim the attempt that runs ends so.
     pub(super) ends_before_claim: Mutex<Option<Ending>>,
+    /// Somebody else claims the next sign-in a moment earlier.
+    pub(super) another_claims: AtomicBool,
+    /// Slots that were asked for.
+    pub(super) reservations: AtomicU32,
     /// Happens while the next slot is reserved.
     pub(super) while_reserving: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// Replies that processes which are gone left.
@@ -58,6 +62,8 @@ impl Unreliable {
             read_only: AtomicBool::new(false),
             foreign_writes: AtomicU64::new(0),
             ends_before_claim: Mutex::default(),
+            another_claims: AtomicBool::new(false),
+            reservations: AtomicU32::new(0),
             while_reserving: Mutex::default(),
             left: Mutex::default(),
         }
@@ -161,7 +167,13 @@ impl Store for Unreliable {
     }
 
     fn claim_pending<'a>(&'a self, state_hash: &'a [u8]) -> StoreFuture<'a, bool> {
-        self.inner.claim_pending(state_hash)
+        let another = self.another_claims.load(Ordering::SeqCst);
+        Box::pin(async move {
+            if another {
+                self.inner.claim_pending(state_hash).await?;
+            }
+            self.inner.claim_pending(state_hash).await
+        })
     }
 
     fn release_pending<'a>(&'a self, state_hash: &'a [u8]) -> StoreFuture<'a, ()> {
@@ -183,6 +195,7 @@ impl Store for Unreliable {
     }
 
     fn reserve(&self) -> Result<Box<dyn Slot>> {
+        self.reservations.fetch_add(1, Ordering::SeqCst);
         if self.full.load(Ordering::SeqCst) {
             return Err(Error::store("disk_full", "The disk is full"));
         }
