@@ -303,7 +303,7 @@ def _reading_as(shown: str, base: "type[BaseException]", named: "type[BaseExcept
         "__module__": named.__module__,
         "__qualname__": named.__qualname__,
         "__slots__": (),
-        "__str__": lambda self: shown,
+        "__str__": lambda _self: shown,
     }
     return type(named.__name__, (base,), names)
 

@@ -11,10 +11,10 @@ import anyio
 import pytest
 import trio
 import uvloop
-from fake_core import Call, Port
 
 import evergrant
 from evergrant import AccessToken, _bridge, aio
+from fake_core import Call, Port
 
 RUNNERS = {
     "asyncio": asyncio.run,

@@ -63,7 +63,7 @@ def redact(module):
     return module.redact
 
 
-Point = namedtuple("Point", "x y")
+Point = namedtuple("Point", "x y")  # noqa: PYI024 - users have both kinds
 
 
 class Text(str):
@@ -182,7 +182,7 @@ class TestValues:
         answers = []
 
         def descend():
-            try:
+            try:  # noqa: SIM105 - leaving a context manager needs stack
                 descend()
             except RecursionError:
                 pass
@@ -463,7 +463,7 @@ class TestLogging:
 
     def test_an_exception_without_a_secret_is_formatted_by_the_handler(self, log):
         class OneLine(logging.Formatter):
-            def formatException(self, info):
+            def formatException(self, info):  # noqa: N802 - the name in logging
                 return repr(info[1])
 
         log.handlers[0].setFormatter(OneLine())
@@ -524,7 +524,7 @@ class TestLogging:
 
     def test_one_that_wrapped_ours_meanwhile_keeps_working(self, module, log, monkeypatch):
         ours = logging.Logger.handle
-        monkeypatch.setattr(logging.Logger, "handle", lambda self, record: ours(self, record))
+        monkeypatch.setattr(logging.Logger, "handle", lambda self, record: ours(self, record))  # noqa: PLW0108
         module.uninstall_log_redaction()
         log.warning(TOKEN)
         module.install_log_redaction()
