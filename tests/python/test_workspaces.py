@@ -331,7 +331,7 @@ def test_a_rotating_refresh_token_is_not_sent_where_its_successor_can_not_be_kep
     assert server.count() == 0
 
 
-def test_a_configuration_counts_whatever_a_read_only_store_holds(
+def test_a_read_only_store_may_hold_what_the_configuration_says(
     home: Path, server: AuthorizationServer, configuration: Path, read_only: Callable[[], None], program: Start
 ) -> None:
     environment = {"EVERGRANT_CONFIG": str(configuration), "ROBOT_SECRET": server.service.client_secret or ""}
@@ -340,4 +340,4 @@ def test_a_configuration_counts_whatever_a_read_only_store_holds(
 
     assert program(ASK, server.api, "robot", powerless=True, **environment).end() == f"{server.service.client_id}\n"
     changed = environment | {"ROBOT_SECRET": "another-secret-of-the-service"}
-    program(ASK, server.api, "robot", powerless=True, **changed).end(code=1, complains="invalid_client")
+    program(ASK, server.api, "robot", powerless=True, **changed).end(code=1, complains="StoreError")
