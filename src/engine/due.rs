@@ -86,6 +86,8 @@ impl Engine {
         };
         match landed {
             Ok(stored) => {
+                // Whoever asked for a new token does not want the cached one.
+                self.cache.drop_connection(key);
                 let lives = stored.token.expires_at.map_or_else(
                     || "it names no expiry".to_owned(),
                     |expires_at| {

@@ -351,6 +351,8 @@ fn work(
             Box::pin(async move {
                 if let Ok(sign_in) = sign_in(flow) {
                     sign_in.cancel();
+                    // Its port is free once it has landed; how it ended nobody asks any more.
+                    drop(sign_in.landed().await);
                 }
                 forget(flow);
                 Ok(Answer::Plain(Value::Null))

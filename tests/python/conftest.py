@@ -43,7 +43,7 @@ def user_agent() -> UserAgent:
 
 @pytest.fixture
 def program(home: Path) -> Iterator[Callable[..., Program]]:
-    """Starts a program in a process of its own; none outlives its test."""
+    """Starts a program in a process of its own; none outlives its test, and none complains of a secret."""
     started: list[Program] = []
 
     def start(code: str, *arguments: str, powerless: bool = False, **environment: str) -> Program:
@@ -51,8 +51,10 @@ def program(home: Path) -> Iterator[Callable[..., Program]]:
         return started[-1]
 
     yield start
+    complaints = "".join(one.errors() for one in started)
     for one in started:
         one.close()
+    assert leaks(complaints, _secrets()) == []
 
 
 @pytest.fixture(scope="session", autouse=True)

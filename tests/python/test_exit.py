@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from evergrant import Workspace
+from evergrant import AccessToken, Workspace
 from support import AuthorizationServer, Program, UserAgent, acme
 
 SLOW = 600  # milliseconds: the reply comes when the program has ended
@@ -68,12 +68,16 @@ def expiring(home: object, server: AuthorizationServer, user_agent: UserAgent) -
     server.fault("slow", milliseconds=SLOW)
 
 
+def remaining(token: AccessToken) -> float:
+    """Seconds until it ends."""
+    return token.expires_in or 0.0
+
+
 def assert_stored(server: AuthorizationServer) -> None:
     """The new token is in the store: nobody has to ask again."""
     with Workspace() as workspace:
         token = workspace.get_token("acme")
-    assert token.expires_in is not None
-    assert token.expires_in > acme.LIFETIME / 2
+    assert remaining(token) > acme.LIFETIME / 2
     assert server.whoami(token)["subject"] == "ada"
     assert (server.refreshes, server.reused) == (1, 0)
 
@@ -102,12 +106,19 @@ def test_a_child_of_multiprocessing(server: AuthorizationServer, program: Start,
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_a_child_whose_parent_has_its_own_requests(server: AuthorizationServer, program: Start, method: str) -> None:
-    code = IN_CHILDREN.replace("{body}", "work()\n        evergrant.drain()" + CHILDREN["Process"])
-    server.reset()
-    program(code, method).end()
+def test_a_child_whose_parent_had_requests_of_its_own(
+    server: AuthorizationServer, user_agent: UserAgent, program: Start, method: str
+) -> None:
+    acme.connect(server, user_agent, age=acme.EXPIRING, connection="parent")
+    server.fault("slow", milliseconds=0)
+    server.fault("slow", milliseconds=SLOW)
+    begin = 'evergrant.get_token("acme", connection="parent")\n        evergrant.drain()'
 
-    assert_stored(server)
+    program(IN_CHILDREN.replace("{body}", begin + CHILDREN["Process"]), method).end()
+
+    with Workspace() as workspace:
+        assert remaining(workspace.get_token("acme")) > acme.LIFETIME / 2
+    assert (server.refreshes, server.reused) == (2, 0)
 
 
 def test_a_bare_fork_whose_child_ends_by_sys_exit(server: AuthorizationServer, program: Start) -> None:
