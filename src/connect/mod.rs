@@ -204,7 +204,7 @@ pub async fn begin_connect(
             "session has to identify the browser session",
         ));
     }
-    crate::engine::config::check_redirect_uri(redirect_uri)?;
+    crate::engine::configure::check_redirect_uri(redirect_uri)?;
     let lifetime = pending::LIFETIME;
     let begun = pending::begin(
         &engine,

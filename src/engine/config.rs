@@ -3,52 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Deserialize;
-
 use crate::engine::record::Configuration;
 use crate::engine::{Engine, runtime};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{GrantType, IntegrationKey, Status};
+use crate::model::{GrantType, IntegrationKey};
 use crate::oauth;
 use crate::provider::catalog::{self, Provider};
-use crate::provider::{ClientAuthentication, Endpoints, Overrides, Spec, scope};
-use crate::secret::ClientSecret;
+use crate::provider::{ClientAuthentication, Endpoints, Spec};
 use crate::store::IntegrationRow;
 use crate::vault::{Kind, Subject};
-
-/// The arguments of `configure`; `None` leaves what is configured, an empty value goes back to the default.
-#[derive(Clone, Debug, Default)]
-pub struct Configure {
-    /// The provider's id or alias, or a new id.
-    pub provider: String,
-    /// The grant type.
-    pub grant_type: Option<GrantType>,
-    /// The client id.
-    pub client_id: Option<String>,
-    /// The client secret.
-    pub client_secret: Option<ClientSecret>,
-    /// Everything else.
-    pub settings: Settings,
-}
-
-/// The arguments of `configure` that are no secrets, as callers name them.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct Settings {
-    pub scopes: Option<Vec<String>>,
-    pub parameters: Option<BTreeMap<String, String>>,
-    pub redirect_uri: Option<String>,
-    pub client_authentication: Option<String>,
-    pub endpoints: Option<BTreeMap<String, String>>,
-    pub issuer: Option<String>,
-    pub api_hosts: Option<Vec<String>>,
-    pub authorization_parameters: Option<BTreeMap<String, String>>,
-    pub token_parameters: Option<BTreeMap<String, String>>,
-    pub scope_separator: Option<String>,
-    pub pkce: Option<bool>,
-    pub exchange_from: Option<String>,
-}
 
 /// A configured integration, opened.
 #[derive(Clone, Debug)]
@@ -109,24 +72,6 @@ impl Integration {
             authentication,
         }
     }
-}
-
-/// When an issuer's metadata is fetched.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Discovery {
-    /// At the first use: opening a workspace asks no network.
-    AtFirstUse,
-    /// At once.
-    Now,
-}
-
-/// What `configure` did, or would do.
-#[derive(Debug)]
-pub(crate) struct Laid {
-    /// Whether the stored configuration was, or is, another.
-    pub(crate) differs: bool,
-    /// In words.
-    pub(crate) words: String,
 }
 
 /// What a caller means by a provider and, perhaps, a grant type.
@@ -224,7 +169,7 @@ impl Engine {
     }
 
     /// The configuration of the provider that `provider` extends, whose client it may use.
-    async fn lent(
+    pub(super) async fn lent(
         &self,
         provider: &Provider,
         grant_type: GrantType,
@@ -250,256 +195,11 @@ impl Engine {
         }
     }
 
-    /// Configures an integration. Equal values write nothing.
-    ///
-    /// # Errors
-    /// `InvalidParameter`, `InvalidScope`, `UnknownProvider`; with an issuer `ProviderUnavailable` and
-    /// `ProviderRejected`; store and key errors.
-    pub async fn configure(self: &Arc<Self>, request: Configure) -> Result<Status> {
-        self.require_writable("configure")?;
-        let key = self.configure_key(&request).await?;
-        self.lay_over(&key, &request, Discovery::Now, false).await?;
-        self.status(&key.provider, Some(key.grant_type), "default")
-            .await
-    }
-
-    /// Configures, or with `check` only says what would change.
-    pub(crate) async fn configure_or_compare(
+    pub(super) async fn configured(
         &self,
-        request: Configure,
-        discovery: Discovery,
-        check: bool,
-    ) -> Result<Laid> {
-        let key = self.configure_key(&request).await?;
-        self.lay_over(&key, &request, discovery, check).await
-    }
-
-    async fn lay_over(
-        &self,
-        key: &IntegrationKey,
-        request: &Configure,
-        discovery: Discovery,
-        check: bool,
-    ) -> Result<Laid> {
-        let issuer = request
-            .settings
-            .issuer
-            .as_deref()
-            .filter(|issuer| !issuer.is_empty());
-        let discovered = match (issuer, discovery) {
-            (Some(issuer), Discovery::Now) => Some(self.discover(issuer).await?),
-            _ => None,
-        };
-        let provider = self.provider_of(&key.provider)?;
-        let borrows = self.lent(&provider, key.grant_type).await?.is_some();
-        loop {
-            let row = self.store.integration(key).await?;
-            let stored: Option<Configuration> = match &row {
-                Some(row) => Some(
-                    self.open(
-                        Subject::Integration(key),
-                        Kind::Integration,
-                        "",
-                        &row.sealed,
-                    )
-                    .await?,
-                ),
-                None => None,
-            };
-            let mut configuration = stored.clone().unwrap_or_default();
-            merge(&mut configuration, request)
-                .map_err(|error| self.ready_to_paste(error.of_provider(&key.provider), request))?;
-            if let Some((endpoints, issuer_promised)) = &discovered {
-                configuration.overrides.discovered = endpoints.clone();
-                configuration.issuer_promised = *issuer_promised;
-                configuration.discovery_due = false;
-            } else if issuer.is_some()
-                && (configuration.overrides.discovered.is_empty()
-                    || stored.as_ref().and_then(|stored| stored.issuer.as_deref()) != issuer)
-            {
-                configuration.overrides.discovered = Endpoints::default();
-                configuration.discovery_due = true;
-            }
-            self.check(key, &configuration, borrows)
-                .map_err(|error| self.ready_to_paste(error.of_provider(&key.provider), request))?;
-            if stored.as_ref() == Some(&configuration) {
-                return Ok(Laid {
-                    differs: false,
-                    words: "as it is configured".to_owned(),
-                });
-            }
-            let words = if stored.is_some() { "changed" } else { "new" };
-            if check {
-                return Ok(Laid {
-                    differs: true,
-                    words: words.to_owned(),
-                });
-            }
-            let revision = row.as_ref().map_or(1, |row| row.revision + 1);
-            let sealed = self
-                .seal(
-                    Subject::Integration(key),
-                    Kind::Integration,
-                    "",
-                    revision,
-                    &configuration,
-                )
-                .await?;
-            let row_now = IntegrationRow {
-                key: key.clone(),
-                revision,
-                sealed,
-            };
-            if self
-                .store
-                .put_integration(row_now, row.map(|row| row.revision))
-                .await?
-            {
-                self.cache.doubt_all();
-                tracing::info!(provider = %key.provider, grant_type = %key.grant_type, revision, "configured");
-                return Ok(Laid {
-                    differs: true,
-                    words: words.to_owned(),
-                });
-            }
-        }
-    }
-
-    /// Whether a configuration could work, before it is stored.
-    /// Adds to a hint of the provider's what only the caller knows: grant type, store and workspace.
-    fn ready_to_paste(&self, error: Error, request: &Configure) -> Error {
-        let Some(hint) = error
-            .next_command()
-            .filter(|hint| hint.starts_with("evergrant configure "))
-        else {
-            return error;
-        };
-        let mut full = hint.to_owned();
-        if let Some(grant_type) = request.grant_type
-            && !hint.contains(" --grant-type ")
-        {
-            full.push_str(&format!(" --grant-type {grant_type}"));
-        }
-        if !hint.ends_with(&self.command_options) {
-            full.push_str(&self.command_options);
-        }
-        error.hint(full)
-    }
-
-    fn check(
-        &self,
-        key: &IntegrationKey,
-        configuration: &Configuration,
-        borrows: bool,
-    ) -> Result<()> {
-        let provider = self.provider_of(&key.provider)?;
-        if !provider.grant_types().contains(&key.grant_type) {
-            return Err(Error::invalid_parameter(
-                "grant_type_not_offered",
-                format!(
-                    "{} has no {} grant here, only {} (grants by a signed assertion, RFC 7523, are not supported yet)",
-                    provider.name,
-                    key.grant_type,
-                    provider
-                        .grant_types()
-                        .iter()
-                        .map(|grant| grant.as_str())
-                        .collect::<Vec<_>>()
-                        .join(" and ")
-                ),
-            )
-            .of_provider(&key.provider));
-        }
-        // Endpoints that are still to be discovered can't be judged yet.
-        if !configuration.discovery_due {
-            let spec = provider.spec(key.grant_type, &configuration.overrides)?;
-            for scope in &configuration.scopes {
-                scope::validate(&spec.scopes, &key.provider, scope)?;
-            }
-        }
-        if let Some(redirect_uri) = &configuration.redirect_uri {
-            check_redirect_uri(redirect_uri).map_err(|error| error.of_provider(&key.provider))?;
-        }
-        let name = &provider.name;
-        if configuration.client_id.is_none() && borrows {
-            return Ok(());
-        }
-        if configuration.client_id.is_none() {
-            return Err(Error::invalid_parameter(
-                "client_id_missing",
-                format!("{name} needs a client id"),
-            )
-            .of_provider(&key.provider)
-            .hint(self.command(&format!("configure {} --client-id CLIENT_ID", key.provider))));
-        }
-        if key.grant_type == GrantType::ClientCredentials && configuration.client_secret.is_none() {
-            return Err(Error::invalid_parameter(
-                "client_secret_missing",
-                format!("A client credentials grant of {name} needs a client secret"),
-            )
-            .of_provider(&key.provider)
-            .hint(self.command(&format!(
-                "configure {} --grant-type client_credentials --client-secret-stdin",
-                key.provider
-            ))));
-        }
-        Ok(())
-    }
-
-    async fn configure_key(&self, request: &Configure) -> Result<IntegrationKey> {
-        let id = self.canonical(&request.provider);
-        let brings_endpoints = request
-            .settings
-            .endpoints
-            .as_ref()
-            .is_some_and(|endpoints| !endpoints.is_empty())
-            || request
-                .settings
-                .issuer
-                .as_deref()
-                .is_some_and(|issuer| !issuer.is_empty());
-        if let Some(grant_type) = request.grant_type {
-            if !brings_endpoints
-                && self
-                    .store
-                    .integration(&self.key(&id, grant_type))
-                    .await?
-                    .is_none()
-            {
-                self.catalog.find(&id)?;
-            }
-            return Ok(self.key(&id, grant_type));
-        }
-        if let Some(meant) = self.configured(&id, None).await? {
-            return Ok(meant.key);
-        }
-        if !brings_endpoints {
-            self.catalog.find(&id)?;
-        }
-        let provider = self.provider_of(&id)?;
-        let signs_in = self.catalog.id(&id).is_some()
-            || request.settings.issuer.is_some()
-            || request
-                .settings
-                .endpoints
-                .as_ref()
-                .is_some_and(|endpoints| {
-                    endpoints.contains_key("authorization_endpoint")
-                        || endpoints.contains_key("device_authorization_endpoint")
-                });
-        let grant_type = if signs_in
-            && provider
-                .grant_types()
-                .contains(&GrantType::AuthorizationCode)
-        {
-            GrantType::AuthorizationCode
-        } else {
-            GrantType::ClientCredentials
-        };
-        Ok(self.key(&id, grant_type))
-    }
-
-    async fn configured(&self, id: &str, grant_type: Option<GrantType>) -> Result<Option<Meant>> {
+        id: &str,
+        grant_type: Option<GrantType>,
+    ) -> Result<Option<Meant>> {
         let grant_types = match &grant_type {
             Some(grant_type) => std::slice::from_ref(grant_type),
             None => &[GrantType::AuthorizationCode, GrantType::ClientCredentials],
@@ -533,7 +233,7 @@ impl Engine {
     /// Fetches an issuer's metadata: its endpoints, and whether it promises `iss` (RFC 9207).
     ///
     /// On the runtime: a verb that only looks may be polled where there is none.
-    async fn discover(&self, issuer: &str) -> Result<(Endpoints, bool)> {
+    pub(super) async fn discover(&self, issuer: &str) -> Result<(Endpoints, bool)> {
         let (http, clock, issuer) = (self.http(), self.clock.clone(), issuer.to_owned());
         let (answer, answered) = tokio::sync::oneshot::channel();
         runtime::spawn(async move {
@@ -600,167 +300,4 @@ impl Engine {
             key.provider, key.grant_type
         )))
     }
-}
-
-/// Lays what `configure` was given over what is stored.
-fn merge(configuration: &mut Configuration, request: &Configure) -> Result<()> {
-    let Configure {
-        client_id,
-        client_secret,
-        settings,
-        ..
-    } = request;
-    if settings
-        .exchange_from
-        .as_deref()
-        .is_some_and(|from| !from.is_empty())
-    {
-        return Err(Error::invalid_parameter(
-            "not_supported",
-            "exchange_from (token exchange, RFC 8693) is not supported yet",
-        ));
-    }
-    if let Some(client_id) = client_id {
-        configuration.client_id = Some(client_id.trim().to_owned()).filter(|id| !id.is_empty());
-    }
-    if let Some(secret) = client_secret {
-        configuration.client_secret =
-            Some(secret.clone()).filter(|secret| !secret.expose().is_empty());
-    }
-    if let Some(scopes) = &settings.scopes {
-        let mut unique = Vec::new();
-        for scope in scopes {
-            if !unique.contains(scope) {
-                unique.push(scope.clone());
-            }
-        }
-        configuration.scopes = unique;
-    }
-    if let Some(redirect_uri) = &settings.redirect_uri {
-        configuration.redirect_uri = Some(redirect_uri.clone()).filter(|uri| !uri.is_empty());
-    }
-    if let Some(issuer) = &settings.issuer {
-        configuration.issuer = Some(issuer.clone()).filter(|issuer| !issuer.is_empty());
-        if issuer.is_empty() {
-            configuration.overrides.discovered = Endpoints::default();
-            configuration.issuer_promised = false;
-        }
-    }
-    let Overrides {
-        parameters,
-        endpoints,
-        client_authentication,
-        api_hosts,
-        authorization_parameters,
-        token_parameters,
-        ..
-    } = &mut configuration.overrides;
-    lay(parameters, settings.parameters.as_ref());
-    lay(
-        authorization_parameters,
-        settings.authorization_parameters.as_ref(),
-    );
-    lay(token_parameters, settings.token_parameters.as_ref());
-    if let Some(given) = &settings.endpoints {
-        *endpoints = lay_endpoints(endpoints, given)?;
-    }
-    if let Some(method) = &settings.client_authentication {
-        *client_authentication = parse_authentication(method)?;
-    }
-    if let Some(hosts) = &settings.api_hosts {
-        api_hosts.clone_from(hosts);
-    }
-    if let Some(separator) = &settings.scope_separator {
-        configuration.overrides.scope_separator =
-            Some(separator.clone()).filter(|text| !text.is_empty());
-    }
-    if settings.pkce.is_some() {
-        configuration.overrides.pkce = settings.pkce;
-    }
-    Ok(())
-}
-
-fn lay(stored: &mut BTreeMap<String, String>, given: Option<&BTreeMap<String, String>>) {
-    match given {
-        Some(given) if given.is_empty() => stored.clear(),
-        Some(given) => stored.extend(given.clone()),
-        None => {}
-    }
-}
-
-fn lay_endpoints(stored: &Endpoints, given: &BTreeMap<String, String>) -> Result<Endpoints> {
-    if given.is_empty() {
-        return Ok(Endpoints::default());
-    }
-    let mut value = serde_json::to_value(stored).unwrap_or_default();
-    for (name, url) in given {
-        value[name] = url.as_str().into();
-    }
-    serde_json::from_value(value).map_err(|_| {
-        let known = [
-            "authorization_endpoint",
-            "token_endpoint",
-            "revocation_endpoint",
-            "introspection_endpoint",
-            "userinfo_endpoint",
-            "device_authorization_endpoint",
-            "registration_endpoint",
-            "pushed_authorization_request_endpoint",
-            "end_session_endpoint",
-            "metadata_url",
-            "issuer",
-        ];
-        let unknown = given.keys().find(|name| !known.contains(&name.as_str())).map_or("", String::as_str);
-        let nearest = nearest(unknown, known.iter().copied()).unwrap_or("token_endpoint");
-        Error::invalid_parameter(
-            "unknown_endpoint",
-            format!("{unknown} is not the name of an endpoint; the nearest is {nearest} (RFC 8414 section 2)"),
-        )
-    })
-}
-
-fn parse_authentication(method: &str) -> Result<Option<ClientAuthentication>> {
-    match method {
-        "" => Ok(None),
-        "client_secret_basic" => Ok(Some(ClientAuthentication::ClientSecretBasic)),
-        "client_secret_post" => Ok(Some(ClientAuthentication::ClientSecretPost)),
-        "none" => Ok(Some(ClientAuthentication::None)),
-        "client_secret_jwt" | "private_key_jwt" => Err(Error::invalid_parameter(
-            "not_supported",
-            format!("{method} (signed client assertions, RFC 7523) is not supported yet"),
-        )),
-        _ => Err(Error::invalid_parameter(
-            "unknown_client_authentication",
-            "client_authentication is client_secret_basic, client_secret_post or none",
-        )),
-    }
-}
-
-pub(crate) fn check_redirect_uri(redirect_uri: &str) -> Result<()> {
-    let invalid = |what: &str| {
-        Error::invalid_parameter("invalid_redirect_uri", format!("The redirect URI {what}"))
-    };
-    let url = url::Url::parse(redirect_uri).map_err(|_| invalid("is not an absolute URL"))?;
-    if url.fragment().is_some() {
-        return Err(invalid("may have no fragment (RFC 6749 section 3.1.2)"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(invalid("may have no user name in it"));
-    }
-    let loopback = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
-    if url.scheme() == "http" && !loopback {
-        return Err(invalid(
-            "must be https, or http on 127.0.0.1, [::1] or localhost (RFC 8252 section 7.3)",
-        ));
-    }
-    Ok(())
-}
-
-/// The name of `known` nearest to `word`, if it is near at all.
-pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .map(|name| (strsim::jaro_winkler(word, name), name))
-        .filter(|(likeness, _)| *likeness > 0.7)
-        .max_by(|one, other| one.0.total_cmp(&other.0))
-        .map(|(_, name)| name)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::engine::Engine;
-use crate::engine::config::{Configure, Discovery, Settings};
+use crate::engine::configure::{Configure, Discovery, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ConnectionKey, GrantType, Report};
 use crate::secret::Secret;
@@ -209,7 +209,7 @@ impl Engine {
             report.reason = Some("The workspace differs from the file".to_owned());
             report.hint = Some(self.command(&format!(
                 "apply {}",
-                crate::engine::quote(&path.to_string_lossy())
+                crate::engine::complaint::quote(&path.to_string_lossy())
             )));
         }
         Ok(report)

@@ -4,10 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock::Clock;
+use crate::engine::Engine;
+use crate::engine::freshness::StoredToken;
+use crate::engine::record::Record;
 use crate::error::{Error, Result};
+use crate::model::{ConnectionKey, Grant};
 use crate::secret::{RefreshToken, SecretBytes};
 use crate::store::memory;
-use crate::store::{KeyRow, NewKey, Sealed, Store};
+use crate::store::{KeyRow, Loaded, NewKey, Sealed, Store};
 use crate::vault::keys::{DataKey, MasterKey, fingerprint};
 use crate::vault::source::KeySource;
 use crate::vault::{self, Context, Kind, Subject};
@@ -191,5 +195,83 @@ impl Keys {
             .unwrap_or_else(PoisonError::into_inner)
             .get(&key_id)
             .cloned()
+    }
+}
+
+/// Sealing and opening.
+impl Engine {
+    pub(crate) async fn seal<R: Record>(
+        &self,
+        subject: Subject<'_>,
+        kind: Kind,
+        resource: &str,
+        generation: u64,
+        record: &R,
+    ) -> Result<Sealed> {
+        self.keys
+            .seal(
+                &*self.store,
+                &self.clock,
+                subject,
+                kind,
+                resource,
+                generation,
+                &record.to_plaintext(),
+            )
+            .await
+    }
+
+    pub(crate) async fn open<R: Record>(
+        &self,
+        subject: Subject<'_>,
+        kind: Kind,
+        resource: &str,
+        sealed: &Sealed,
+    ) -> Result<R> {
+        R::from_plaintext(
+            &self
+                .keys
+                .open(&*self.store, subject, kind, resource, sealed)
+                .await?,
+        )
+    }
+
+    pub(crate) async fn open_grant(
+        &self,
+        key: &ConnectionKey,
+        loaded: &Loaded,
+    ) -> Result<Option<Grant>> {
+        match loaded
+            .connection
+            .as_ref()
+            .and_then(|row| row.grant.as_ref())
+        {
+            Some(sealed) => Ok(Some(
+                self.open(Subject::Connection(key), Kind::Grant, "", sealed)
+                    .await?,
+            )),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) async fn open_token(
+        &self,
+        key: &ConnectionKey,
+        loaded: &Loaded,
+    ) -> Result<Option<Arc<StoredToken>>> {
+        match &loaded.token {
+            Some(row) => {
+                let stored = self
+                    .open(
+                        Subject::Connection(key),
+                        Kind::Token,
+                        &row.resource,
+                        &row.sealed,
+                    )
+                    .await?;
+                Ok(Some(Arc::new(stored)))
+            }
+            None => Ok(None),
+        }
     }
 }

@@ -3,7 +3,9 @@
 //! A token's journey: `get_token` → `cache` → `refresh` → `store` → `vault` → `oauth` → `http`, and back.
 
 pub mod cache;
+mod complaint;
 pub mod config;
+pub mod configure;
 pub mod due;
 pub mod file;
 pub mod flight;
@@ -22,21 +24,20 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::engine::cache::{Cache, Slot};
+use crate::engine::complaint::quote;
 use crate::engine::config::{Integration, Meant};
 use crate::engine::flight::Flights;
 use crate::engine::freshness::{Freshness, Need, StoredToken, judge};
 use crate::engine::keys::Keys;
-use crate::engine::record::Record;
 use crate::engine::refresh::{LeftBehind, Order};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http;
 use crate::model::{ConnectionKey, Grant, GrantType, IntegrationKey};
 use crate::provider::catalog::Catalog;
-use crate::provider::{Spec, scope};
+use crate::provider::scope;
 use crate::secret::AccessToken;
-use crate::store::{Loaded, Sealed, Store, StoredState};
+use crate::store::{Loaded, Store, StoredState};
 use crate::system;
-use crate::vault::{Kind, Subject};
 
 /// Keeps the tokens of one workspace fresh.
 #[derive(Debug)]
@@ -481,7 +482,7 @@ impl Engine {
     }
 }
 
-/// Names, commands and errors.
+/// Its parts.
 impl Engine {
     /// The workspace's name.
     pub fn workspace(&self) -> &str {
@@ -537,244 +538,5 @@ impl Engine {
     /// The id of an alias; anything else as it is.
     pub(crate) fn canonical(&self, provider: &str) -> String {
         self.catalog.id(provider).unwrap_or(provider).to_owned()
-    }
-
-    /// A command that works when pasted.
-    pub(crate) fn command(&self, command: &str) -> String {
-        format!("evergrant {command}{}", self.command_options)
-    }
-
-    /// The command that connects.
-    pub(crate) fn connect_command(&self, key: &ConnectionKey, again: bool) -> String {
-        let mut command = format!("connect {}", key.integration.provider);
-        if key.integration.grant_type == GrantType::ClientCredentials {
-            command.push_str(" --grant-type client_credentials");
-        }
-        if &*key.connection != "default" {
-            command.push_str(&format!(" --connection {}", quote(&key.connection)));
-        }
-        if again {
-            command.push_str(" --again");
-        }
-        self.command(&command)
-    }
-
-    pub(crate) fn require_writable(&self, verb: &str) -> Result<()> {
-        if self.store.writable() {
-            return Ok(());
-        }
-        Err(Error::store(
-            "store_read_only",
-            format!(
-                "{} can't be written, and {verb} has to",
-                self.store.location()
-            ),
-        )
-        .hint("export EVERGRANT_STORE=/a/writable/folder/store.db"))
-    }
-
-    /// Refuses a grant that the end of the process would lose.
-    pub(crate) fn require_durable(&self, verb: &str, spec: &Spec) -> Result<()> {
-        let rotates = spec
-            .refresh
-            .as_ref()
-            .is_some_and(|refresh| refresh.rotates.possible());
-        if self.store.keeps() || !rotates {
-            return Ok(());
-        }
-        Err(Error::store(
-            "store_read_only",
-            format!(
-                "The store can't be written, and {verb} brings a refresh token of {} that rotates",
-                spec.name
-            ),
-        )
-        .hint("export EVERGRANT_STORE=/a/writable/folder/store.db"))
-    }
-
-    pub(crate) fn not_connected(&self, key: &ConnectionKey) -> Error {
-        Error::new(
-            ErrorKind::NotConnected,
-            "not_connected",
-            format!(
-                "{} has no connection named {}",
-                key.integration.provider, key.connection
-            ),
-        )
-        .hint(self.connect_command(key, false))
-    }
-
-    async fn not_connected_naming_others(&self, key: &ConnectionKey) -> Error {
-        const SHOWN: usize = 5;
-        let others = self
-            .store
-            .list(&self.workspace, Some(&key.integration), None, SHOWN)
-            .await
-            .unwrap_or_default();
-        let names: Vec<&str> = others.iter().map(|row| &*row.key.connection).collect();
-        if names.is_empty() {
-            return self.not_connected(key);
-        }
-        let provider = &key.integration.provider;
-        Error::new(
-            ErrorKind::NotConnected,
-            "not_connected",
-            format!(
-                "{provider} has no connection named {}, but {}",
-                key.connection,
-                names.join(", ")
-            ),
-        )
-        .hint(format!(
-            "{}\n{}",
-            self.command(&format!(
-                "token {provider} --connection {}",
-                quote(names[0])
-            )),
-            self.connect_command(key, false)
-        ))
-    }
-
-    pub(crate) fn reauthorization_required(
-        &self,
-        key: &ConnectionKey,
-        grant: Option<&Grant>,
-    ) -> Error {
-        let refusal = grant.and_then(|grant| grant.refusal.clone());
-        let reason = match &refusal {
-            Some(refusal) => refusal.meaning.clone(),
-            None => format!("The grant of {} no longer works", key.integration.provider),
-        };
-        Error::new(
-            ErrorKind::ReauthorizationRequired {
-                error: refusal.as_ref().map(|refusal| refusal.error.clone()),
-                description: refusal.and_then(|refusal| refusal.description),
-            },
-            "reauthorization_required",
-            reason,
-        )
-        .hint(self.connect_command(key, true))
-    }
-
-    fn restored_backup(&self, key: &ConnectionKey) -> Error {
-        Error::store(
-            "store_restored",
-            format!(
-                "{} holds an older record of {}/{} than this process has seen: a backup was restored over it",
-                self.store.location(),
-                key.integration.provider,
-                key.connection
-            ),
-        )
-        .hint(self.connect_command(key, true))
-    }
-
-    fn token_reissued(&self, key: &ConnectionKey) -> Error {
-        let kind = ErrorKind::ProviderRejected {
-            error: None,
-            description: None,
-        };
-        let provider = &key.integration.provider;
-        let reason = format!("{provider} issued the very token again that was refused");
-        Error::new(kind, "token_reissued", reason).hint(self.connect_command(key, true))
-    }
-
-    fn min_ttl_too_long(&self, min_ttl: Duration, lifetime: Duration) -> Error {
-        Error::invalid_parameter(
-            "min_ttl_too_long",
-            format!(
-                "min_ttl is {} s, but a token lives {} s",
-                min_ttl.as_secs_f64(),
-                lifetime.as_secs()
-            ),
-        )
-    }
-}
-
-/// Sealing and opening.
-impl Engine {
-    pub(crate) async fn seal<R: Record>(
-        &self,
-        subject: Subject<'_>,
-        kind: Kind,
-        resource: &str,
-        generation: u64,
-        record: &R,
-    ) -> Result<Sealed> {
-        self.keys
-            .seal(
-                &*self.store,
-                &self.clock,
-                subject,
-                kind,
-                resource,
-                generation,
-                &record.to_plaintext(),
-            )
-            .await
-    }
-
-    pub(crate) async fn open<R: Record>(
-        &self,
-        subject: Subject<'_>,
-        kind: Kind,
-        resource: &str,
-        sealed: &Sealed,
-    ) -> Result<R> {
-        R::from_plaintext(
-            &self
-                .keys
-                .open(&*self.store, subject, kind, resource, sealed)
-                .await?,
-        )
-    }
-
-    pub(crate) async fn open_grant(
-        &self,
-        key: &ConnectionKey,
-        loaded: &Loaded,
-    ) -> Result<Option<Grant>> {
-        match loaded
-            .connection
-            .as_ref()
-            .and_then(|row| row.grant.as_ref())
-        {
-            Some(sealed) => Ok(Some(
-                self.open(Subject::Connection(key), Kind::Grant, "", sealed)
-                    .await?,
-            )),
-            None => Ok(None),
-        }
-    }
-
-    pub(crate) async fn open_token(
-        &self,
-        key: &ConnectionKey,
-        loaded: &Loaded,
-    ) -> Result<Option<Arc<StoredToken>>> {
-        match &loaded.token {
-            Some(row) => {
-                let stored = self
-                    .open(
-                        Subject::Connection(key),
-                        Kind::Token,
-                        &row.resource,
-                        &row.sealed,
-                    )
-                    .await?;
-                Ok(Some(Arc::new(stored)))
-            }
-            None => Ok(None),
-        }
-    }
-}
-
-/// A word of a command as a shell reads it.
-pub(crate) fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::clock::Clock;
+use crate::engine::Engine;
 use crate::engine::cache::Cache;
+use crate::engine::complaint::quote;
 use crate::engine::file::Lookup;
 use crate::engine::flight::Flights;
 use crate::engine::keys::Keys;
-use crate::engine::{Engine, quote};
 use crate::error::{Error, Result};
 use crate::http;
 pub use crate::http::Network;

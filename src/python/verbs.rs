@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::connect::{self, ConnectRequest, Connecting, SignIn};
 use crate::engine::cache::Slot;
-use crate::engine::config::{Configure, Settings};
+use crate::engine::configure::{Configure, Settings};
 use crate::engine::open::{self, Choice, Environment};
 use crate::engine::{Engine, TokenRequest};
 use crate::error::{Error, Result};

@@ -107,7 +107,7 @@ def test_a_cancelled_sign_in_closes_its_port(server: AuthorizationServer, run: C
         assert scope.cancelled_caught
 
     run(main)
-    with pytest.raises(OSError, match="refused|reset"):
+    with pytest.raises(OSError, match=r"refused|reset"):
         UserAgent().deliver(callbacks[0])
     assert server.count("authorization_code") == 0
 

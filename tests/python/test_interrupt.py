@@ -275,7 +275,7 @@ def test_ctrl_c_in_connect_closes_the_port_at_once(server: AuthorizationServer, 
 
     assert waiting.line() == "interrupted"
     assert time.monotonic() - start < AT_ONCE
-    with pytest.raises(OSError, match="refused|reset"):
+    with pytest.raises(OSError, match=r"refused|reset"):
         UserAgent().deliver(callback)
     waiting.tell()
     waiting.end()

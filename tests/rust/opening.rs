@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use _core::engine::config::{Configure, Settings};
+use _core::engine::configure::{Configure, Settings};
 use _core::engine::open::{Choice, Environment, ExplicitKey, open, open_with_file};
 use _core::engine::{Engine, TokenRequest};
 use _core::error::ErrorKind;

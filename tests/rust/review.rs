@@ -7,7 +7,7 @@ use std::time::Duration;
 use _core::clock::{Clock, ManualClock, Timestamp};
 use _core::connect::{self, ConnectRequest};
 use _core::engine::cache::Cache;
-use _core::engine::config::{Configure, Settings};
+use _core::engine::configure::{Configure, Settings};
 use _core::engine::freshness::StoredToken;
 use _core::engine::open::{Choice, Environment, ExplicitKey, open};
 use _core::engine::{Engine, TokenRequest};

@@ -87,10 +87,7 @@ pub(super) fn explain(file: &StoreFile, error: &rusqlite::Error) -> Error {
                 "store_damaged",
                 format!("holds something unreadable: {error}"),
             )
-            .hint(format!(
-                "evergrant doctor --store {}",
-                file.path().display()
-            ));
+            .hint(file.set_aside());
     };
     match (code.code, code.extended_code) {
         (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => file.error(
@@ -104,10 +101,9 @@ pub(super) fn explain(file: &StoreFile, error: &rusqlite::Error) -> Error {
         (ErrorCode::ReadOnly, ffi::SQLITE_READONLY_DBMOVED) => file.gone(),
         (ErrorCode::ReadOnly, _) => file.read_only(),
         (ErrorCode::NotADatabase, _) => foreign(file),
-        (ErrorCode::DatabaseCorrupt, _) => file.error("store_damaged", "is damaged").hint(format!(
-            "evergrant doctor --store {}",
-            file.path().display()
-        )),
+        (ErrorCode::DatabaseCorrupt, _) => file
+            .error("store_damaged", "is damaged")
+            .hint(file.set_aside()),
         (ErrorCode::ConstraintViolation, ffi::SQLITE_CONSTRAINT_FOREIGNKEY) => file.error(
             "data_key_gone",
             "no longer has the data key that a record was sealed under",

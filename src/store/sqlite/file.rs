@@ -191,6 +191,13 @@ impl StoreFile {
             ))
     }
 
+    /// The command that puts a damaged store away with its log, so that it can be mended or replaced by a backup.
+    pub(super) fn set_aside(&self) -> String {
+        let word = |path: &Path| format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"));
+        let aside = word(&self.path().with_file_name("damaged"));
+        format!("mkdir {aside} && mv {}* {aside}", word(self.path()))
+    }
+
     /// An error of this store: `The store PATH WHY`.
     pub(super) fn error(&self, code: &'static str, why: impl std::fmt::Display) -> Error {
         Error::store(code, format!("The store {} {why}", self.path.display()))

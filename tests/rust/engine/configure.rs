@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use _core::engine::config::{Configure, Settings};
+use _core::engine::configure::{Configure, Settings};
 use _core::error::Result;
 use _core::model::{GrantType, State, Status};
 use _core::store::Store;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use _core::clock::{Clock, ManualClock, Timestamp};
 use _core::engine::cache::Slot;
-use _core::engine::config::{Configure, Settings};
+use _core::engine::configure::{Configure, Settings};
 use _core::engine::open::{ExplicitKey, open_on};
 use _core::engine::{Engine, TokenRequest};
 use _core::error::{Error, ErrorKind, Result};

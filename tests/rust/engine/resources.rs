@@ -105,7 +105,7 @@ async fn the_default_resource_has_one_token_however_it_is_written() {
 #[tokio::test]
 async fn a_provider_with_one_resource_says_so() {
     let world = World::bare().await;
-    let request = _core::engine::config::Configure {
+    let request = _core::engine::configure::Configure {
         provider: "github".to_owned(),
         grant_type: Some(USER),
         client_id: Some("client-1".to_owned()),
