@@ -52,7 +52,7 @@ impl Listener {
         let mut url = Url::parse(redirect_uri).map_err(|_| {
             Error::invalid_parameter(
                 "invalid_redirect_uri",
-                "The redirect URI is no absolute URL",
+                "the redirect URI is no absolute URL",
             )
         })?;
         if !is_loopback(&url) || url.scheme() != "http" {
@@ -70,7 +70,7 @@ impl Listener {
                     ErrorKind::ConnectFailed,
                     "port_taken",
                     format!(
-                        "Port {port} of the redirect URI {redirect_uri} can't be listened on: {}",
+                        "port {port} of the redirect URI {redirect_uri} can't be listened on: {}",
                         error.kind()
                     ),
                 )
@@ -78,7 +78,7 @@ impl Listener {
         let bound = socket
             .local_addr()
             .map_err(|error| {
-                Error::internal(format!("A bound port has no address: {}", error.kind()))
+                Error::internal(format!("a bound port has no address: {}", error.kind()))
             })?
             .port();
         let _ = url.set_port(Some(bound));
@@ -124,10 +124,10 @@ impl Listener {
             landed
         };
         tokio::select! {
-            _ = server => Err(Error::new(ErrorKind::ConnectFailed, "port_closed", "The loopback port was closed")),
+            _ = server => Err(Error::new(ErrorKind::ConnectFailed, "port_closed", "the loopback port was closed")),
             landed = outcome => match landed {
                 Ok(Some(landed)) => landed,
-                _ => Err(Error::internal("A sign-in ended without a result")),
+                _ => Err(Error::internal("a sign-in ended without a result")),
             },
         }
     }

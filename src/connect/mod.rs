@@ -102,7 +102,7 @@ impl SignIn {
             Err(_) => Err(Error::new(
                 ErrorKind::ConnectFailed,
                 "sign_in_cancelled",
-                "The sign-in was cancelled",
+                "the sign-in was cancelled",
             )),
         }
     }
@@ -194,7 +194,7 @@ pub async fn begin_connect(
     if key.integration.grant_type == GrantType::ClientCredentials {
         return Err(Error::invalid_parameter(
             "no_sign_in",
-            "A client credentials grant needs no sign-in",
+            "a client credentials grant needs no sign-in",
         )
         .of_provider(&key.integration.provider));
     }
@@ -255,14 +255,14 @@ async fn race(
         status = finished_elsewhere(engine, key, begun) => status,
         () = ended(&mut cancelled) => {
             pending::abandon(engine, begun).await;
-            Err(Error::new(ErrorKind::ConnectFailed, "sign_in_cancelled", "The sign-in was cancelled"))
+            Err(Error::new(ErrorKind::ConnectFailed, "sign_in_cancelled", "the sign-in was cancelled"))
         }
         () = tokio::time::sleep(timeout) => {
             pending::abandon(engine, begun).await;
             Err(Error::new(
                 ErrorKind::ConnectTimeout,
                 "connect_timeout",
-                format!("Nobody finished the sign-in at {} within {seconds} s", key.integration.provider),
+                format!("nobody finished the sign-in at {} within {seconds} s", key.integration.provider),
             )
             .hint(engine.connect_command(key, false)))
         }
@@ -301,7 +301,7 @@ async fn finished_elsewhere(
             return Err(Error::new(
                 ErrorKind::ConnectFailed,
                 "sign_in_ended",
-                "The sign-in was ended elsewhere without a connection",
+                "the sign-in was ended elsewhere without a connection",
             )
             .hint(engine.connect_command(key, false)));
         }

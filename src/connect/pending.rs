@@ -122,7 +122,7 @@ pub async fn complete(
     let state = callback
         .state
         .as_ref()
-        .ok_or_else(|| failed("state_missing", "The callback URL has no state"))?;
+        .ok_or_else(|| failed("state_missing", "the callback URL has no state"))?;
     let state_hash = hash(state);
     let row = engine.store().pending(&state_hash).await?;
     let row = row
@@ -130,7 +130,7 @@ pub async fn complete(
         .ok_or_else(|| {
             failed(
                 "wrong_state",
-                "The state of the callback belongs to no sign-in that is under way here",
+                "the state of the callback belongs to no sign-in that is under way here",
             )
             .hint(engine.command("status"))
         })?;
@@ -163,10 +163,10 @@ async fn complete_row(
     let key = &row.key;
     let again = engine.connect_command(key, false);
     if row.expires_at <= engine.clock().wall() {
-        return Err(failed("sign_in_expired", "The sign-in was begun too long ago").hint(again));
+        return Err(failed("sign_in_expired", "the sign-in was begun too long ago").hint(again));
     }
     if row.claimed {
-        return Err(failed("callback_used", "This callback was used already").hint(again));
+        return Err(failed("callback_used", "this callback was used already").hint(again));
     }
     let pending: Pending = engine
         .open(
@@ -179,7 +179,7 @@ async fn complete_row(
     if pending.session.as_ref() != session {
         return Err(failed(
             "other_session",
-            "The sign-in was begun in another browser session (RFC 6749 section 10.12)",
+            "the sign-in was begun in another browser session (RFC 6749 section 10.12)",
         )
         .hint(again));
     }
@@ -191,7 +191,7 @@ async fn complete_row(
     if pending.client_id != integration.client_id() || pending.token_endpoint != token_endpoint {
         return Err(failed(
             "configuration_changed",
-            "The integration was configured anew during the sign-in",
+            "the integration was configured anew during the sign-in",
         )
         .hint(again));
     }
@@ -206,11 +206,11 @@ async fn complete_row(
     let code = callback.code(&spec.callback).ok_or_else(|| {
         failed(
             "code_missing",
-            "The callback URL has neither code nor error",
+            "the callback URL has neither code nor error",
         )
     })?;
     if !engine.store().claim_pending(&row.state_hash).await? {
-        return Err(failed("callback_used", "This callback was used already").hint(again));
+        return Err(failed("callback_used", "this callback was used already").hint(again));
     }
     // From here on the code may be spent: the end of the process waits for what it brings.
     let _unfinished = Unfinished::begin();
@@ -355,7 +355,7 @@ fn denied(spec: &Spec, error: &str, description: Option<String>) -> Error {
             ErrorKind::ConnectDenied,
             "connect_denied",
             meaning.unwrap_or_else(|| {
-                format!("The person, or {provider} for them, said no ({error}{words})")
+                format!("the person, or {provider} for them, said no ({error}{words})")
             }),
         );
     }

@@ -54,7 +54,7 @@ impl Engine {
         Err(Error::store(
             "store_read_only",
             format!(
-                "The store can't be written, and {verb} brings a refresh token of {} that rotates",
+                "the store can't be written, and {verb} brings a refresh token of {} that rotates",
                 spec.name
             ),
         )
@@ -112,7 +112,7 @@ impl Engine {
         let refusal = grant.and_then(|grant| grant.refusal.clone());
         let reason = match &refusal {
             Some(refusal) => refusal.meaning.clone(),
-            None => format!("The grant of {} no longer works", key.integration.provider),
+            None => format!("the grant of {} no longer works", key.integration.provider),
         };
         Error::new(
             ErrorKind::ReauthorizationRequired {

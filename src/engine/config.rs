@@ -243,7 +243,7 @@ impl Engine {
         });
         let metadata = answered
             .await
-            .map_err(|_| Error::internal("The metadata was asked for and nothing came"))??;
+            .map_err(|_| Error::internal("the metadata was asked for and nothing came"))??;
         Ok((
             metadata.endpoints,
             metadata.authorization_response_iss_parameter_supported,

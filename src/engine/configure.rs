@@ -252,7 +252,7 @@ impl Engine {
         if key.grant_type == GrantType::ClientCredentials && configuration.client_secret.is_none() {
             return Err(Error::invalid_parameter(
                 "client_secret_missing",
-                format!("A client credentials grant of {name} needs a client secret"),
+                format!("a client credentials grant of {name} needs a client secret"),
             )
             .of_provider(&key.provider)
             .hint(self.command(&format!(
@@ -453,7 +453,7 @@ fn parse_authentication(method: &str) -> Result<Option<ClientAuthentication>> {
 
 pub(crate) fn check_redirect_uri(redirect_uri: &str) -> Result<()> {
     let invalid = |what: &str| {
-        Error::invalid_parameter("invalid_redirect_uri", format!("The redirect URI {what}"))
+        Error::invalid_parameter("invalid_redirect_uri", format!("the redirect URI {what}"))
     };
     let url = url::Url::parse(redirect_uri).map_err(|_| invalid("is not an absolute URL"))?;
     if url.fragment().is_some() {

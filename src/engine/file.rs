@@ -206,7 +206,7 @@ impl Engine {
             }
         }
         if check && !report.ok {
-            report.reason = Some("The workspace differs from the file".to_owned());
+            report.reason = Some("the workspace differs from the file".to_owned());
             report.hint = Some(self.command(&format!(
                 "apply {}",
                 crate::engine::complaint::quote(&path.to_string_lossy())
@@ -243,7 +243,7 @@ fn resolve(
         |what: String| Error::invalid_parameter("secret_not_found", what).of_provider(provider);
     match reference {
         Reference::Env(name) => lookup(name).ok_or_else(|| {
-            missing(format!("The environment variable {name} is not set"))
+            missing(format!("the environment variable {name} is not set"))
                 .hint(format!("export {name}=..."))
         }),
         Reference::File(path) => {
@@ -255,7 +255,7 @@ fn resolve(
         Reference::Command(words) => {
             let (program, arguments) = words
                 .split_first()
-                .ok_or_else(|| missing("An empty command".to_owned()))?;
+                .ok_or_else(|| missing("an empty command".to_owned()))?;
             let mut command = Command::new(program);
             command
                 .args(arguments)
@@ -267,17 +267,17 @@ fn resolve(
             }
             let output = command
                 .output()
-                .map_err(|error| missing(format!("The command {program} can't be run: {error}")))?;
+                .map_err(|error| missing(format!("the command {program} can't be run: {error}")))?;
             let printed = crate::secret::SecretBytes::from(output.stdout);
             if !output.status.success() {
                 return Err(missing(format!(
-                    "The command {program} failed ({})",
+                    "the command {program} failed ({})",
                     output.status
                 )));
             }
             let text = std::str::from_utf8(printed.expose()).map_err(|_| {
                 missing(format!(
-                    "The command {program} printed something that is no text"
+                    "the command {program} printed something that is no text"
                 ))
             })?;
             Ok(Secret::from(text.trim_end_matches(['\r', '\n'])))

@@ -48,7 +48,7 @@ impl Seat {
     pub async fn landed(mut self) -> Landed {
         match self.landing.wait_for(Option::is_some).await {
             Ok(landed) => landed.clone().expect("waited for the result"),
-            Err(_) => Err(Error::internal("A refresh ended without a result")),
+            Err(_) => Err(Error::internal("a refresh ended without a result")),
         }
     }
 }
@@ -129,7 +129,7 @@ impl Lead {
 impl Drop for Lead {
     fn drop(&mut self) {
         if self.sender.borrow().is_none() {
-            self.land(Err(Error::internal("A refresh failed in evergrant itself")));
+            self.land(Err(Error::internal("a refresh failed in evergrant itself")));
         }
     }
 }

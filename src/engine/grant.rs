@@ -129,7 +129,7 @@ impl Engine {
         if text.is_empty() || text.chars().any(|c| !(' '..='~').contains(&c)) {
             return Err(Error::invalid_parameter(
                 "invalid_refresh_token",
-                "A refresh token is one line of printable ASCII text (RFC 6749 appendix A.17)",
+                "a refresh token is one line of printable ASCII text (RFC 6749 appendix A.17)",
             )
             .of_provider(&key.integration.provider));
         }
@@ -143,7 +143,7 @@ impl Engine {
             return Err(Error::invalid_parameter(
                 "refresh_token_held",
                 format!(
-                    "The connection {} of {} holds this refresh token already: two that refresh it would end each other",
+                    "the connection {} of {} holds this refresh token already: two that refresh it would end each other",
                     holder.connection, holder.integration.provider
                 ),
             )

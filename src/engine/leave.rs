@@ -199,7 +199,7 @@ impl Engine {
         }
         if !report.ok && report.reason.is_none() {
             report.reason =
-                Some("The tokens are deleted here, but may live on at the provider".to_owned());
+                Some("the tokens are deleted here, but may live on at the provider".to_owned());
         }
     }
 

@@ -265,14 +265,14 @@ fn open_store(
         }
         Some("") => Err(Error::invalid_parameter(
             "invalid_store",
-            "The store is named by an empty text",
+            "the store is named by an empty text",
         )),
         Some(path) => Ok(Arc::new(SqliteStore::open(Path::new(path))?)),
         None => match &environment.home {
             Some(home) => Ok(Arc::new(SqliteStore::open(&home.join("store.db"))?)),
             None => Err(Error::store(
                 "store_has_no_place",
-                "There is no home folder to keep a store in",
+                "there is no home folder to keep a store in",
             )
             .hint("export EVERGRANT_STORE=/a/folder/store.db")),
         },
@@ -284,7 +284,7 @@ pub(crate) fn check_name(name: &str, what: &str) -> Result<()> {
     if name.is_empty() || name.len() > 255 || name.chars().any(char::is_control) {
         return Err(Error::invalid_parameter(
             "invalid_name",
-            format!("A {what} is named by 1 to 255 bytes of text without control characters"),
+            format!("a {what} is named by 1 to 255 bytes of text without control characters"),
         ));
     }
     Ok(())

@@ -388,7 +388,7 @@ fn parse<T: DeserializeOwned>(plaintext: &SecretBytes) -> Result<T> {
 fn malformed() -> Error {
     Error::store(
         "record_malformed",
-        "A sealed record opened, but was written by an incompatible version of evergrant",
+        "a sealed record opened, but was written by an incompatible version of evergrant",
     )
     .hint("pip install --upgrade evergrant")
 }

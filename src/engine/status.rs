@@ -195,7 +195,7 @@ impl Engine {
             report.step("connection", false, "not connected");
             report.reason = status
                 .reason
-                .or_else(|| Some("There is no grant to test".to_owned()));
+                .or_else(|| Some("there is no grant to test".to_owned()));
             report.hint = status.hint;
             return Ok(());
         }
@@ -294,7 +294,7 @@ impl Engine {
                 .unwrap_or_default();
             status.state = State::Configured;
             status.client_id = Some(integration.client_id().to_owned());
-            status.reason = Some(format!("The first use fetches the metadata of {issuer}"));
+            status.reason = Some(format!("the first use fetches the metadata of {issuer}"));
             status.hint = Some(self.command(&format!("test {}", key.integration.provider)));
             return Ok(status);
         }
@@ -389,7 +389,7 @@ impl Engine {
         } else if !status.missing_scopes.is_empty() {
             let ends = self.ends_by_itself(key, grant, row.expires_at);
             status.reason =
-                Some(ends.unwrap_or_else(|| "The provider granted less than was asked".to_owned()));
+                Some(ends.unwrap_or_else(|| "the provider granted less than was asked".to_owned()));
             status.hint = Some(self.connect_command(key, true));
         } else {
             status.reason = self.ends_by_itself(key, grant, row.expires_at);
@@ -407,14 +407,14 @@ impl Engine {
         let now = self.clock.wall();
         match grant.refresh_expires_at {
             Some(ends) if ends.before(SOON) <= now => Some(format!(
-                "The grant ends in {} h: connect again before",
+                "the grant ends in {} h: connect again before",
                 ends.since(now).as_secs() / 3600
             )),
             _ if key.integration.grant_type == GrantType::AuthorizationCode
                 && grant.refresh_token.is_none()
                 && expires_at.is_some() =>
             {
-                Some("The provider gave no refresh token: it ends with its access token".to_owned())
+                Some("the provider gave no refresh token: it ends with its access token".to_owned())
             }
             _ => None,
         }

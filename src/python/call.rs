@@ -110,7 +110,7 @@ impl Call {
             let error = Error::new(
                 ErrorKind::Store,
                 "unprepared_fork",
-                "This process was forked without its fork handlers (a raw fork): evergrant can't be used in it",
+                "this process was forked without its fork handlers (a raw fork): evergrant can't be used in it",
             );
             return Err(errors::to_exception(py, &error));
         }
@@ -201,7 +201,7 @@ impl Call {
             State::Finished(Err(error)) => Err(errors::to_exception(py, &error)),
             State::Running(_) | State::Taken => Err(errors::to_exception(
                 py,
-                &Error::internal("A result was taken twice, or before it was there"),
+                &Error::internal("a result was taken twice, or before it was there"),
             )),
         }
     }
@@ -254,7 +254,7 @@ fn no_answer(timeout: Duration, asked: Option<&Asked>) -> Error {
     let error = Error::new(
         ErrorKind::ProviderUnavailable { retry_after: None },
         "timeout",
-        format!("No answer within {seconds} s; the request goes on"),
+        format!("no answer within {seconds} s; the request goes on"),
     );
     match asked {
         Some(Asked { provider, again }) => error.of_provider(provider).hint(again),
@@ -275,7 +275,7 @@ impl Drop for Finisher {
     fn drop(&mut self) {
         if matches!(&*self.0.lock(), State::Running(_)) {
             self.0
-                .finish(Err(Error::internal("A verb failed in evergrant itself")));
+                .finish(Err(Error::internal("a verb failed in evergrant itself")));
         }
     }
 }

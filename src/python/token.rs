@@ -345,7 +345,7 @@ pub(super) fn token_for(
         }
         _ => Err(errors::to_exception(
             py,
-            &Error::internal("A token was asked for and something else came"),
+            &Error::internal("a token was asked for and something else came"),
         )),
     }
 }
@@ -424,7 +424,7 @@ pub(super) fn object_of(py: Python<'_>, engine: &Engine, slot: &Slot) -> PyResul
         Some(object) => Ok(object.clone_ref(py)),
         None => Err(errors::to_exception(
             py,
-            &Error::internal("A token lost its object"),
+            &Error::internal("a token lost its object"),
         )),
     }
 }

@@ -129,7 +129,7 @@ fn keeping<T: Send + 'static>(
 fn taken<T>(py: Python<'_>, call: Call, kept: &Kept<T>) -> PyResult<T> {
     call.answer(py, None, None)?;
     let value = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
-    value.ok_or_else(|| errors::to_exception(py, &Error::internal("A verb answered with nothing")))
+    value.ok_or_else(|| errors::to_exception(py, &Error::internal("a verb answered with nothing")))
 }
 
 /// Opens a workspace and applies a configuration file to it.
@@ -465,7 +465,7 @@ fn work(
             let Path { path, .. } = read(arguments)?;
             Box::pin(async move { plain(&crate::provider::check::check_provider(&path)) })
         }
-        _ => return Err(Error::internal(format!("There is no verb {verb}"))),
+        _ => return Err(Error::internal(format!("there is no verb {verb}"))),
     })
 }
 
@@ -517,7 +517,7 @@ fn sign_in(flow: u64) -> Result<Arc<SignIn>> {
         .get_or_insert_default()
         .get(&flow)
         .cloned()
-        .ok_or_else(|| Error::internal("There is no such sign-in in this process"))
+        .ok_or_else(|| Error::internal("there is no such sign-in in this process"))
 }
 
 fn forget(flow: u64) {
@@ -531,7 +531,7 @@ fn sign_ins() -> MutexGuard<'static, Option<HashMap<u64, Arc<SignIn>>>> {
 fn plain(answer: &impl Serialize) -> Result<Answer> {
     serde_json::to_value(answer)
         .map(Answer::Plain)
-        .map_err(|_| Error::internal("An answer is no plain data"))
+        .map_err(|_| Error::internal("an answer is no plain data"))
 }
 
 fn read<T: DeserializeOwned>(arguments: Value) -> Result<T> {

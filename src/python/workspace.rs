@@ -175,7 +175,7 @@ impl Workspace {
 impl Workspace {
     fn engine(&self, py: Python<'_>) -> PyResult<Arc<Engine>> {
         self.lock().clone().ok_or_else(|| {
-            let error = Error::invalid_parameter("workspace_closed", "The workspace is closed");
+            let error = Error::invalid_parameter("workspace_closed", "the workspace is closed");
             errors::to_exception(py, &error)
         })
     }

@@ -104,7 +104,7 @@ impl Store for MemoryStore {
                     ErrorKind::WrongKey,
                     "key_of_another_store",
                     format!(
-                        "The store memory: is sealed under the key {}",
+                        "the store memory: is sealed under the key {}",
                         other.master_key_id
                     ),
                 ));
@@ -417,7 +417,7 @@ impl Tables {
             true => Ok(()),
             false => Err(Error::store(
                 "data_key_gone",
-                "The store memory: no longer has the data key that a record was sealed under",
+                "the store memory: no longer has the data key that a record was sealed under",
             )),
         }
     }

@@ -390,7 +390,7 @@ fn encode(reply: &Spilled) -> Result<Vec<u8>> {
         return Err(Error::store(
             "reply_too_big",
             format!(
-                "A reply of {} bytes does not fit the space kept for it",
+                "a reply of {} bytes does not fit the space kept for it",
                 body.len()
             ),
         ));
@@ -442,7 +442,7 @@ fn failed(path: &Path, error: &io::Error) -> Error {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::store(
             "disk_full",
             format!(
-                "The disk is full: {} has no room for a reply",
+                "the disk is full: {} has no room for a reply",
                 path.display()
             ),
         ),

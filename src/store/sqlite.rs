@@ -126,7 +126,7 @@ impl Store for SqliteStore {
                     ErrorKind::WrongKey,
                     "key_of_another_store",
                     format!(
-                        "The store {} is sealed under the key {other}",
+                        "the store {} is sealed under the key {other}",
                         self.location()
                     ),
                 )

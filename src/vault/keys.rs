@@ -72,7 +72,7 @@ impl MasterKey {
                 Error::store(
                     "data_key_damaged",
                     format!(
-                        "The data key of the workspace {} can't be opened",
+                        "the data key of the workspace {} can't be opened",
                         quoted(workspace)
                     ),
                 )
@@ -91,7 +91,7 @@ impl MasterKey {
             ErrorKind::WrongKey,
             "key_of_another_store",
             format!(
-                "The store {store} was sealed under the key {wanted}, and this is the key {}",
+                "the store {store} was sealed under the key {wanted}, and this is the key {}",
                 self.id()
             ),
         )

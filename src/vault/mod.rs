@@ -177,12 +177,12 @@ impl Kind {
 
     const fn words(self) -> &'static str {
         match self {
-            Self::Integration => "The configuration",
-            Self::Grant => "The grant",
-            Self::Token => "A token",
-            Self::Pending => "The pending sign-in",
-            Self::Spill => "The unfinished reply",
-            Self::Note => "The last error",
+            Self::Integration => "the configuration",
+            Self::Grant => "the grant",
+            Self::Token => "a token",
+            Self::Pending => "the pending sign-in",
+            Self::Spill => "the unfinished reply",
+            Self::Note => "the last error",
         }
     }
 }
@@ -244,7 +244,7 @@ fn random(bytes: &mut [u8]) -> Result<()> {
     getrandom::fill(bytes).map_err(|error| {
         Error::store(
             "random_unavailable",
-            format!("The system gives no random numbers: {error}"),
+            format!("the system gives no random numbers: {error}"),
         )
     })
 }

@@ -81,10 +81,10 @@ impl KeySource {
             &environment.key_command,
         ) {
             (Some(ExplicitKey::Bytes(bytes)), ..) => {
-                from_bytes(bytes.expose(), "The key given").map(Some)
+                from_bytes(bytes.expose(), "the key given").map(Some)
             }
             (Some(ExplicitKey::Text(text)), ..) => {
-                from_text(text.expose(), "The key given").map(Some)
+                from_text(text.expose(), "the key given").map(Some)
             }
             (None, Some(text), ..) => from_text(text.expose(), "EVERGRANT_KEY").map(Some),
             (None, None, Some(path), _) => from_named_file(path).map(Some),
@@ -114,7 +114,7 @@ impl KeySource {
                 Some(path) => generate(&path),
                 None => Err(locked(
                     "key_has_no_place",
-                    "There is no key and no home folder to keep a new one in",
+                    "there is no key and no home folder to keep a new one in",
                 )
                 .hint("export EVERGRANT_KEY=\"$(head -c 32 /dev/urandom | base64)\"")),
             },
@@ -130,7 +130,7 @@ impl KeySource {
 
     fn locked(&self, store: &str, wanted: &str) -> Error {
         let mut reason = format!(
-            "The store {store} holds records under the key {wanted}, and no key was found: "
+            "the store {store} holds records under the key {wanted}, and no key was found: "
         );
         reason.push_str("none was given, EVERGRANT_KEY, EVERGRANT_KEY_FILE and EVERGRANT_KEY_COMMAND are not set");
         match self.generated_path() {
@@ -218,7 +218,7 @@ fn from_named_file(path: &Path) -> Result<MasterKey> {
 
 /// The generated file, which must not be a link; `None` when it is not there.
 fn from_generated_file(path: &Path) -> Result<Option<MasterKey>> {
-    let whence = format!("The key file {}", path.display());
+    let whence = format!("the key file {}", path.display());
     let opened = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
@@ -278,7 +278,7 @@ fn generate(path: &Path) -> Result<MasterKey> {
     let failed = |error: io::Error| {
         locked(
             "key_file_unwritable",
-            format!("The key file {} can't be made: {error}", path.display()),
+            format!("the key file {} can't be made: {error}", path.display()),
         )
         .hint("export EVERGRANT_KEY=\"$(head -c 32 /dev/urandom | base64)\"")
     };
@@ -310,7 +310,7 @@ fn refuse_open_folder(folder: &Path) -> Result<()> {
     match fs::metadata(folder) {
         Ok(metadata) if metadata.mode() & 0o022 != 0 => Err(wrong(
             "key_folder_open_to_others",
-            format!("The folder {} can be written by others", folder.display()),
+            format!("the folder {} can be written by others", folder.display()),
         )
         .hint(format!("chmod 700 {}", quoted(&folder.to_string_lossy())))),
         _ => Ok(()),
@@ -368,7 +368,7 @@ fn from_command(command: &str, limit: Duration) -> Result<MasterKey> {
         .and_then(|output| wait_for(&mut child, &mut patience).map(|status| (output, status)));
     match outcome {
         Ok((output, status)) if status.success() => {
-            from_content(&output, "The output of EVERGRANT_KEY_COMMAND")
+            from_content(&output, "the output of EVERGRANT_KEY_COMMAND")
         }
         Ok((_, status)) => Err(failed(format!("({program}) failed: {status}"))),
         Err(error) => {

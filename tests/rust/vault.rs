@@ -142,7 +142,7 @@ fn every_failure_to_open_gives_the_same_error_which_names_the_record_and_the_nex
     assert_eq!(
         messages,
         [
-            "The grant of github/o'hara (authorization_code) in the store can't be opened\n\
+            "the grant of github/o'hara (authorization_code) in the store can't be opened\n\
           evergrant connect github --grant-type authorization_code --connection 'o'\\''hara' --again"
         ]
     );
@@ -282,7 +282,7 @@ fn a_key_of_another_length_or_form_is_wrong() {
     });
     assert_eq!(
         error.reason(),
-        "The key given has 31 bytes, and a key has 32"
+        "the key given has 31 bytes, and a key has 32"
     );
 }
 

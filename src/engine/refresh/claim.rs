@@ -34,7 +34,7 @@ impl Lead<'_> {
             },
             "no_refresh_token",
             format!(
-                "The token of {} is {}, and {} gave no refresh token",
+                "the token of {} is {}, and {} gave no refresh token",
                 self.order.key.integration.provider,
                 if self.order.reason == Freshness::Refused {
                     "refused"
@@ -100,7 +100,7 @@ impl Lead<'_> {
         }
         Err(self.unavailable(
             format!(
-                "The reply to the last refresh of {} was lost; asking again could end the token that still works",
+                "the reply to the last refresh of {} was lost; asking again could end the token that still works",
                 self.spec.name
             ),
             Some(left).filter(|left| *left < Duration::MAX),
@@ -153,7 +153,7 @@ impl Lead<'_> {
         Err(Error::store(
             "store_read_only",
             format!(
-                "There is no store that can be written, and the refresh token that {} sends has to be kept",
+                "there is no store that can be written, and the refresh token that {} sends has to be kept",
                 self.spec.name
             ),
         )
@@ -248,7 +248,7 @@ impl Lead<'_> {
                 ..
             }) => before.clone(),
             Some(abandoned) if !self.service() => {
-                let reason = "The process that was refreshing ended before the reply was stored";
+                let reason = "the process that was refreshing ended before the reply was stored";
                 let note = self.note(reason.to_owned());
                 Ending {
                     outcome: EndingOutcome::Unknown,
@@ -301,7 +301,7 @@ impl Lead<'_> {
         };
         let failures = self.failures() + 1;
         let rest = freshness::back_off(failures, None, random_fraction());
-        let note = self.note("The store failed during the refresh".to_owned());
+        let note = self.note("the store failed during the refresh".to_owned());
         self.settle(outcome, sent_at, failures, rest, note).await
     }
 

@@ -115,7 +115,7 @@ impl Lead<'_> {
         }
         let meaning = if replayed {
             format!(
-                "The reply of {} to an earlier refresh was lost, and it no longer accepts the refresh token it replaced",
+                "the reply of {} to an earlier refresh was lost, and it no longer accepts the refresh token it replaced",
                 self.spec.name
             )
         } else {

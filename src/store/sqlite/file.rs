@@ -32,7 +32,7 @@ impl StoreFile {
     /// The file that `path` names. Links above its folder are followed, so that equal stores have equal paths.
     pub(super) fn locate(path: &Path) -> Result<Self> {
         let unusable =
-            |why: String| Error::store("store_path", format!("The store {} {why}", path.display()));
+            |why: String| Error::store("store_path", format!("the store {} {why}", path.display()));
         let absolute =
             std::path::absolute(path).map_err(|error| unusable(format!("has no path: {error}")))?;
         let (Some(folder), Some(name)) = (absolute.parent(), absolute.file_name()) else {
@@ -200,7 +200,7 @@ impl StoreFile {
 
     /// An error of this store: `The store PATH WHY`.
     pub(super) fn error(&self, code: &'static str, why: impl std::fmt::Display) -> Error {
-        Error::store(code, format!("The store {} {why}", self.path.display()))
+        Error::store(code, format!("the store {} {why}", self.path.display()))
     }
 
     fn judge(&self, metadata: &Metadata) -> Result<()> {
@@ -248,7 +248,7 @@ fn refuse_link(folder: &Path) -> Result<()> {
         {
             Err(Error::store(
                 "store_folder_is_link",
-                format!("The store's folder {} is a symbolic link", folder.display()),
+                format!("the store's folder {} is a symbolic link", folder.display()),
             )
             .hint(format!(
                 "export EVERGRANT_HOME=\"$(readlink -f {})\"",

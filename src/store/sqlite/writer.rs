@@ -111,7 +111,7 @@ impl Queue {
             system::spawn_thread("evergrant-store", move || queue.serve()).map_err(|error| {
                 Error::store(
                     "thread_unavailable",
-                    format!("The store's writer can't start: {error}"),
+                    format!("the store's writer can't start: {error}"),
                 )
             })?;
             state.started = true;
