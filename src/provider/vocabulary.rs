@@ -149,7 +149,11 @@ impl RedirectRules {
     /// The redirect URI to register unless the user configures one: loopback on any free port (RFC 8252 section 7.3),
     /// under the name of it that the provider accepts.
     pub fn by_default(&self) -> String {
-        let host = self.loopback.first().map_or("127.0.0.1", String::as_str);
+        // Not localhost where there is a choice: it may resolve to another address (RFC 8252 section 8.3).
+        let literal = self.loopback.iter().find(|host| *host == "127.0.0.1");
+        let host = literal
+            .or(self.loopback.first())
+            .map_or("127.0.0.1", String::as_str);
         format!("http://{host}/callback")
     }
 }

@@ -356,6 +356,16 @@ fn an_id_of_a_custom_provider_is_lower_snake_case() {
 }
 
 #[test]
+fn the_literal_address_is_preferred_to_localhost_where_a_provider_takes_both() {
+    let redirect_uri = |id| {
+        let provider = Catalog::builtin().find(id).unwrap();
+        provider.to_value()["redirect_uri"].clone()
+    };
+    assert_eq!(redirect_uri("google"), "http://127.0.0.1/callback");
+    assert_eq!(redirect_uri("microsoft_graph"), "http://localhost/callback");
+}
+
+#[test]
 fn what_a_provider_shows_has_every_field_that_the_python_object_needs() {
     let value = Catalog::builtin()
         .find("microsoft_graph")
