@@ -29,7 +29,7 @@ use crate::engine::config::{Integration, Meant};
 use crate::engine::flight::Flights;
 use crate::engine::freshness::{Freshness, Need, StoredToken, judge};
 use crate::engine::keys::Keys;
-use crate::engine::refresh::{LeftBehind, Order};
+use crate::engine::refresh::{LeftBehind, Order, Rests};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http;
 use crate::model::{ConnectionKey, Grant, GrantType, IntegrationKey};
@@ -50,6 +50,7 @@ pub struct Engine {
     cache: Cache,
     flights: Flights,
     left_behind: LeftBehind,
+    rests: Rests,
     http: Mutex<Option<(u64, Arc<http::Client>)>>,
     http_options: http::Options,
     /// What has to stand behind `evergrant COMMAND` so that a hint finds this workspace and store.

@@ -205,6 +205,7 @@ fn over(
         catalog,
         flights: Flights::default(),
         left_behind: super::refresh::LeftBehind::default(),
+        rests: super::refresh::Rests::default(),
         http: Mutex::default(),
         http_options,
         command_options: String::new(),

@@ -6,11 +6,13 @@
 mod claim;
 mod outcome;
 mod reply;
+mod unrecorded;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use self::reply::{LeftBehind, stored_token};
+pub(crate) use self::unrecorded::Rests;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::config::Integration;

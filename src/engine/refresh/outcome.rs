@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::reply::{Reply, rotate, stored_token};
 use super::{Lead, Next, random_fraction, transient};
 use crate::clock::Timestamp;
-use crate::engine::freshness::{self, StoredToken};
+use crate::engine::freshness;
 use crate::engine::record::{Note, Spill};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Account, Grant, Refusal};
-use crate::oauth::response::{Issued, Outcome};
+use crate::oauth::response::Issued;
 use crate::oauth::revoke::RevokedToken;
 use crate::oauth::{self};
 use crate::provider::Condemns;
@@ -250,47 +250,6 @@ impl Lead<'_> {
                 .map_or(rest, |left| rest.max(left)),
         };
         Err(self.unavailable(reason, Some(wait)))
-    }
-
-    /// A store that can't be written serves what has nothing to lose: service grants, and grants that never rotate.
-    pub(super) async fn unrecorded(&self) -> Result<Arc<StoredToken>> {
-        match self.send().await {
-            Outcome::Issued(issued) => {
-                let grant = self
-                    .grant
-                    .clone()
-                    .unwrap_or_else(|| self.service_grant(self.engine.clock.wall()));
-                let mut token = issued.token;
-                token.revision = self.integration.revision;
-                token.resource.clone_from(&self.order.resource);
-                token.scopes = issued
-                    .granted_scopes
-                    .unwrap_or_else(|| grant.granted_scopes.clone());
-                Ok(Arc::new(stored_token(token, &grant, &self.spec)))
-            }
-            Outcome::Unusable { rule, .. } => Err(self.rejected("reply_unusable", rule)),
-            Outcome::Refused {
-                error,
-                description,
-                reason,
-                ..
-            } => Err(self.resource_refused(error, description, reason)),
-            Outcome::NotProcessed {
-                error,
-                description,
-                condemns,
-                reason,
-                retry_after,
-                ..
-            } => Err(self.not_processed(
-                error,
-                description,
-                condemns,
-                reason,
-                retry_after.unwrap_or_default(),
-            )),
-            Outcome::Unknown { reason, .. } => Err(self.unavailable(reason, None)),
-        }
     }
 
     pub(super) fn service_grant(&self, now: Timestamp) -> Grant {

@@ -132,7 +132,10 @@ impl Queue {
 
     fn serve(&self) {
         while let Some(jobs) = self.take() {
-            commit(jobs);
+            // A panic ends this batch, whose callers get an error; the thread goes on for all others.
+            if catch_unwind(AssertUnwindSafe(|| commit(jobs))).is_err() {
+                tracing::error!("the store's writer panicked");
+            }
         }
     }
 
@@ -191,6 +194,10 @@ fn try_commit(mut jobs: Vec<Job>, last: bool) -> Option<Vec<Job>> {
 
 fn begin(store: &Inner, connection: &Connection, durable: bool) -> Result<()> {
     let synchronous = if durable { "FULL" } else { "NORMAL" };
+    if !connection.is_autocommit() {
+        // What a panic left open.
+        execute(connection, "ROLLBACK").map_err(|error| explain(&store.file, &error))?;
+    }
     connection
         .pragma_update(None, "synchronous", synchronous)
         .and_then(|()| execute(connection, "BEGIN IMMEDIATE"))

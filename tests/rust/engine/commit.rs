@@ -136,6 +136,22 @@ async fn a_slot_holds_neither_token_in_clear() {
 }
 
 #[tokio::test]
+async fn a_store_that_cannot_be_written_rests_after_a_failure_all_the_same() {
+    let world = World::bare().await.service().await;
+    world.store.read_only.store(true, SeqCst);
+    world
+        .server
+        .answers(Answer::json(503, "retry-after: 60\r\n", "{}"));
+    for passes in [0, 59] {
+        world.advance(passes);
+        let error = world.token().await.unwrap_err();
+        assert_eq!((kind_of(&error), world.server.count()), ("unavailable", 1));
+    }
+    world.advance(2);
+    assert_eq!(world.token().await.unwrap(), "at-2");
+}
+
+#[tokio::test]
 async fn a_store_that_cannot_be_written_serves_what_is_valid() {
     let world = World::bare().await.connected().await;
     world.store.read_only.store(true, SeqCst);
