@@ -172,6 +172,7 @@ impl Engine {
                 .put_integration(row_now, row.map(|row| row.revision))
                 .await?
             {
+                self.touch_borrowers(key).await?;
                 self.cache.doubt_all();
                 tracing::info!(provider = %key.provider, grant_type = %key.grant_type, revision, "configured");
                 return Ok(Laid {
@@ -182,7 +183,38 @@ impl Engine {
         }
     }
 
-    /// Whether a configuration could work, before it is stored.
+    /// Gives the integrations that use this one's client a new revision: their tokens were granted to the old one.
+    async fn touch_borrowers(&self, lender: &IntegrationKey) -> Result<()> {
+        for row in self.store.integrations(&self.workspace).await? {
+            let provider = self.provider_of(&row.key.provider)?;
+            if row.key.grant_type != lender.grant_type
+                || provider.extends.as_deref() != Some(&*lender.provider)
+            {
+                continue;
+            }
+            let subject = Subject::Integration(&row.key);
+            let configuration: Configuration = self
+                .open(subject, Kind::Integration, "", &row.sealed)
+                .await?;
+            if configuration.client_id.is_none() {
+                let revision = row.revision + 1;
+                let sealed = self
+                    .seal(subject, Kind::Integration, "", revision, &configuration)
+                    .await?;
+                let touched = IntegrationRow {
+                    key: row.key.clone(),
+                    revision,
+                    sealed,
+                };
+                // One that was configured meanwhile has a new revision anyway.
+                self.store
+                    .put_integration(touched, Some(row.revision))
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Adds to a hint of the provider's what only the caller knows: grant type, store and workspace.
     fn ready_to_paste(&self, error: Error, request: &Configure) -> Error {
         let Some(hint) = error
@@ -203,6 +235,7 @@ impl Engine {
         error.hint(full)
     }
 
+    /// Whether a configuration could work, before it is stored.
     fn check(
         &self,
         key: &IntegrationKey,

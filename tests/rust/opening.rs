@@ -61,6 +61,18 @@ async fn a_provider_may_ask_for_scopes_of_its_own_with_the_client_of_the_one_it_
     let integration = engine.integration("google_drive", None).await.unwrap();
     let secret = integration.configuration.client_secret.unwrap();
     assert_eq!(secret.expose(), "shared-secret");
+
+    engine
+        .configure(Configure {
+            provider: "google".to_owned(),
+            client_id: Some("another-client".to_owned()),
+            ..Configure::default()
+        })
+        .await
+        .unwrap();
+    let again = engine.integration("google_drive", None).await.unwrap();
+    assert_eq!(again.client_id(), "another-client");
+    assert!(again.revision > integration.revision);
 }
 
 #[tokio::test]
