@@ -286,6 +286,7 @@ impl Engine {
                     .integration(&self.key(&id, grant_type))
                     .await?
                     .is_none()
+                && self.configured(&id, None).await?.is_none()
             {
                 self.catalog.find(&id)?;
             }

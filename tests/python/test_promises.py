@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from evergrant import (
+    ConnectTimeout,
+    InvalidParameter,
     MissingScopes,
     NotConfigured,
     ProviderRejected,
@@ -27,6 +29,36 @@ def test_the_error_about_an_issuer_that_is_away_names_the_provider(home: Path) -
     with Workspace() as workspace, pytest.raises(ProviderUnavailable) as caught:
         workspace.configure("acme", issuer=NOBODY_LISTENS, client_id="x")
     assert caught.value.provider == "acme"
+
+
+def test_an_own_provider_of_the_other_grant_type_is_asked_for_its_endpoints(
+    server: AuthorizationServer, home: Path
+) -> None:
+    with Workspace() as workspace:
+        acme.configure_service(workspace, server)
+        with pytest.raises(InvalidParameter) as caught:
+            workspace.configure("robot", grant_type="authorization_code", client_id="x")
+    assert caught.value.code == "missing_endpoint"
+
+
+def test_an_argument_of_the_wrong_type_is_refused_naming_the_provider(home: Path) -> None:
+    with Workspace() as workspace, pytest.raises(InvalidParameter) as caught:
+        workspace.configure("github", client_id="x", pkce="yes")  # type: ignore[arg-type]
+    assert caught.value.provider == "github"
+
+
+# Connect
+
+
+def test_the_command_that_finishes_a_sign_in_elsewhere_names_store_and_workspace(
+    server: AuthorizationServer, home: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "other.db"
+    with Workspace("team", store=store) as workspace:
+        acme.configure(workspace, server)
+        with pytest.raises(ConnectTimeout):
+            workspace.connect("acme", open_browser=False, timeout=0)
+    assert f"evergrant complete-connect --store {store} --workspace team\n" in capfd.readouterr().err
 
 
 # Tokens
