@@ -164,7 +164,12 @@ class Verbs:
 
         flow = started["flow"]
         try:
-            _sign_in.show(started["url"], redirect_uri=started["redirect_uri"], open_browser=open_browser)
+            _sign_in.show(
+                started["url"],
+                redirect_uri=started["redirect_uri"],
+                open_browser=open_browser,
+                complete=started["complete"],
+            )
             waiting = self._start("connect_wait", flow=flow)
             return Status(_sign_in.wait(waiting, lambda url: self._run("complete_connect", callback_url=url)))
         except BaseException:

@@ -30,6 +30,7 @@ def show(
     *,
     redirect_uri: "str",
     open_browser: "bool | Callable[[str], object] | None",
+    complete: "str" = "evergrant complete-connect",
     pasting: "bool" = True,
     environment: "Mapping[str, str]" = os.environ,
 ) -> None:
@@ -51,7 +52,7 @@ def show(
         _tell(f"{how}, and press Enter:")
     elif not (wanted and by_itself):
         how = "Waiting for the browser; or give the URL it ends at" if by_itself else "Give the URL the browser ends at"
-        _tell(f"{how} to:\n\n  evergrant complete-connect\n")
+        _tell(f"{how} to:\n\n  {complete}\n")
 
 
 def wait(waiting: "_core.Call", complete: "Callable[[str], Any]") -> "Any":

@@ -122,7 +122,11 @@ class Verbs:
         flow = started["flow"]
         try:
             _sign_in.show(
-                started["url"], redirect_uri=started["redirect_uri"], open_browser=open_browser, pasting=False
+                started["url"],
+                redirect_uri=started["redirect_uri"],
+                open_browser=open_browser,
+                complete=started["complete"],
+                pasting=False,
             )
             return Status(await self._run("connect_wait", flow=flow))
         except BaseException:

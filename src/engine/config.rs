@@ -90,7 +90,12 @@ impl Engine {
         if let Some(meant) = self.configured(&id, grant_type).await? {
             return Ok(meant);
         }
-        let provider = self.catalog.find(&id)?;
+        let provider = match self.catalog.find(&id) {
+            Ok(provider) => provider,
+            // An id of the user's own that is configured for the other grant type is no unknown one.
+            Err(_) if self.configured(&id, None).await?.is_some() => catalog::custom(&id)?,
+            Err(unknown) => return Err(unknown),
+        };
         if let Some(lender) = provider.extends.as_deref()
             && let Some(lent) = self.configured(lender, grant_type).await?
         {

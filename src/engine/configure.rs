@@ -104,7 +104,11 @@ impl Engine {
             .as_deref()
             .filter(|issuer| !issuer.is_empty());
         let discovered = match (issuer, discovery) {
-            (Some(issuer), Discovery::Now) => Some(self.discover(issuer).await?),
+            (Some(issuer), Discovery::Now) => Some(
+                self.discover(issuer)
+                    .await
+                    .map_err(|error| error.of_provider(&key.provider))?,
+            ),
             _ => None,
         };
         let provider = self.provider_of(&key.provider)?;
@@ -315,6 +319,7 @@ impl Engine {
                     .integration(&self.key(&id, grant_type))
                     .await?
                     .is_none()
+                && self.configured(&id, None).await?.is_none()
             {
                 self.catalog.find(&id)?;
             }

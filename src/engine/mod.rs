@@ -425,14 +425,28 @@ impl Engine {
         if missing.is_empty() {
             return Ok(());
         }
-        let granted = match self.open_grant(key, loaded).await? {
-            Some(grant) => grant.granted_scopes,
-            None => stored.token.scopes.clone(),
+        let grant = self.open_grant(key, loaded).await?;
+        let (asked, granted) = match grant {
+            Some(grant) => (grant.requested_scopes, grant.granted_scopes),
+            None => (Vec::new(), stored.token.scopes.clone()),
+        };
+        // The command keeps what was asked for beyond the integration's scopes before.
+        let kept: Vec<String> = match key.integration.grant_type {
+            GrantType::AuthorizationCode => {
+                let anyhow = self.requested_scopes(&integration, &spec, &[]);
+                asked
+                    .into_iter()
+                    .filter(|scope| scope::covers(&granted, scope, &spec))
+                    .filter(|scope| !anyhow.contains(scope))
+                    .collect()
+            }
+            GrantType::ClientCredentials => integration.configuration.scopes.clone(),
         };
         let mut union = granted;
         union.extend(missing.iter().cloned());
-        let flags: String = missing
+        let flags: String = kept
             .iter()
+            .chain(missing.iter().filter(|scope| !kept.contains(scope)))
             .map(|scope| format!(" --scope {}", quote(scope)))
             .collect();
         let hint = match key.integration.grant_type {

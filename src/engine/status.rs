@@ -80,11 +80,12 @@ impl Engine {
         let provider = provider.map(|provider| self.canonical(provider));
         let mut statuses = Vec::new();
         for row in self.all_connections(wanted.as_ref()).await? {
+            let integration = &row.key.integration;
             if provider
                 .as_deref()
-                .is_none_or(|provider| provider == &*row.key.integration.provider)
+                .is_none_or(|provider| provider == &*integration.provider)
+                && grant_type.is_none_or(|grant_type| grant_type == integration.grant_type)
             {
-                let integration = &row.key.integration;
                 let meant = self
                     .meant(&integration.provider, Some(integration.grant_type))
                     .await?;

@@ -246,7 +246,9 @@ impl Catalog {
             .collect();
         near.sort_by(|(left, _), (right, _)| right.total_cmp(left));
         let near: Vec<&str> = near.into_iter().map(|(_, name)| name).take(3).collect();
-        let error = |reason| Error::new(ErrorKind::UnknownProvider, "unknown_provider", reason);
+        let error = |reason| {
+            Error::new(ErrorKind::UnknownProvider, "unknown_provider", reason).of_provider(&shown)
+        };
         match near.as_slice() {
             [] => error(format!("no provider is called `{shown}`")).hint("evergrant providers"),
             near => error(format!(

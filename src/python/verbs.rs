@@ -86,10 +86,22 @@ pub(super) fn begin(
             | "provider"
             | "check_provider"
     );
+    let provider = arguments.get("provider").and_then(Value::as_str);
+    let provider = provider.map(str::to_owned);
+    let of_provider = move |error: Error| match &provider {
+        Some(provider) => error.of_provider(provider),
+        None => error,
+    };
     match work(Arc::clone(engine), verb, arguments, secrets) {
-        Ok(work) if waits => Call::spawn(py, work),
-        Ok(work) => Call::start(py, work),
-        Err(error) => Err(errors::to_exception(py, &error)),
+        Ok(work) => {
+            let work = Box::pin(async move { work.await.map_err(of_provider) });
+            if waits {
+                Call::spawn(py, work)
+            } else {
+                Call::start(py, work)
+            }
+        }
+        Err(error) => Err(errors::to_exception(py, &of_provider(error))),
     }
 }
 
@@ -335,7 +347,8 @@ fn work(
         }
         "connect_start" => {
             let (request, _) = connect_request(arguments)?;
-            Box::pin(async move { started(connect::connect(engine, request).await?) })
+            let complete = engine.command("complete-connect");
+            Box::pin(async move { started(connect::connect(engine, request).await?, complete) })
         }
         "connect_wait" => {
             let Flow { flow } = read(arguments)?;
@@ -493,7 +506,7 @@ fn connect_request(arguments: Value) -> Result<(ConnectRequest, String)> {
     ))
 }
 
-fn started(connecting: Connecting) -> Result<Answer> {
+fn started(connecting: Connecting, complete: String) -> Result<Answer> {
     match connecting {
         Connecting::Done(status) => Ok(Answer::Plain(json!({ "status": status }))),
         Connecting::SignIn(sign_in) => {
@@ -503,6 +516,7 @@ fn started(connecting: Connecting) -> Result<Answer> {
                 "flow": flow,
                 "loopback": sign_in.listens,
                 "redirect_uri": sign_in.redirect_uri,
+                "complete": complete,
             });
             sign_ins()
                 .get_or_insert_default()

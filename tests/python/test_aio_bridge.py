@@ -124,7 +124,12 @@ def test_a_workspace_awaits_from_itself(core):
 
 
 def test_a_sign_in_is_awaited(core):
-    core.answers["connect_start"] = {"url": "https://a", "flow": 7, "redirect_uri": "http://127.0.0.1:1/callback"}
+    core.answers["connect_start"] = {
+        "url": "https://a",
+        "flow": 7,
+        "redirect_uri": "http://127.0.0.1:1/callback",
+        "complete": "evergrant complete-connect",
+    }
     core.answers["connect_wait"] = call = Call(pending=True)
     shown = []
     later(call, {"provider": "github"})
@@ -136,7 +141,12 @@ def test_a_sign_in_is_awaited(core):
 
 
 def test_a_cancelled_sign_in_is_given_up(core, run):
-    core.answers["connect_start"] = {"url": "https://a", "flow": 7, "redirect_uri": "http://127.0.0.1:1/callback"}
+    core.answers["connect_start"] = {
+        "url": "https://a",
+        "flow": 7,
+        "redirect_uri": "http://127.0.0.1:1/callback",
+        "complete": "evergrant complete-connect",
+    }
     core.answers["connect_wait"] = Call(pending=True)
 
     async def main():

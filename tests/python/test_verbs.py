@@ -17,6 +17,7 @@ STARTED = {
     "flow": 7,
     "loopback": True,
     "redirect_uri": "http://127.0.0.1:5123/callback",
+    "complete": "evergrant complete-connect",
 }
 
 

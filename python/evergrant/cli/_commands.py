@@ -288,7 +288,11 @@ def status(
     connected = {(one.provider, one.grant_type) for one in connections}
     found = [
         *connections,
-        *(one for one in verbs.integrations() if (one.provider, one.grant_type) not in connected),
+        *(
+            one
+            for one in verbs.integrations()
+            if (one.provider, one.grant_type) not in connected and grant_type in (None, one.grant_type)
+        ),
     ]
     _output.as_json(found) if as_json else _output.statuses(found)
 

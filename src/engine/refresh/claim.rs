@@ -367,8 +367,13 @@ impl Lead<'_> {
         let attempt = self.loaded.attempt.as_ref()?;
         let attempt = Some(attempt).filter(|one| one.generation == self.loaded.generation())?;
         let ending = attempt.ending.as_ref()?;
-        (ending.outcome != EndingOutcome::ResourceRefused || resource == self.order.resource)
-            .then_some(ending)
+        // RFC 8707 section 2: this error, too, is about the resource and not about the grant.
+        let invalid_target = self
+            .note
+            .as_ref()
+            .is_some_and(|note| note.error.as_deref() == Some("invalid_target"));
+        let of_resource = ending.outcome == EndingOutcome::ResourceRefused || invalid_target;
+        (!of_resource || resource == self.order.resource).then_some(ending)
     }
 
     pub(super) fn note(&self, reason: String) -> Note {
