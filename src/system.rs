@@ -731,8 +731,8 @@ mod files {
 
         const MOUNTINFO: &str = "\
             25 30 0:23 / /sys rw,nosuid shared:7 - sysfs sysfs rw\n\
-            36 30 0:98 / /mnt/far rw,nosuid shared:1 - fuse.sshfs ada@far: rw,user_id=0\n\
-            37 30 0:99 / /mnt/near rw - fuse.portal portal rw\n";
+            36 30 0:98 / /far rw,nosuid shared:1 - fuse.sshfs ada@far: rw,user_id=0\n\
+            37 30 0:99 / /near rw - fuse.portal portal rw\n";
 
         #[test]
         fn a_network_file_system_is_known_by_its_number_and_a_local_one_is_none() {

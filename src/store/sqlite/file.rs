@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn a_network_file_system_is_refused_by_name_with_the_next_command() {
         let file = StoreFile {
-            path: "/mnt/far/store.db".into(),
+            path: "/far/store.db".into(),
         };
         let error = file
             .refuse_network(Some("NFS".to_owned()))
