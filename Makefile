@@ -22,7 +22,7 @@ test: dev ## all tests: the core without Python, then the package
 	@if command -v cargo-nextest >/dev/null; then cargo nextest run --no-fail-fast && cargo test --doc; else cargo test --no-fail-fast; fi
 	@$(VENV)/python -m pytest $(PYTEST_ARGUMENTS)
 
-lint: dev ## formatting, clippy, ruff, mypy, pyright, the stubs
+lint: dev ## formatting, clippy, ruff, mypy, pyright, the stubs, the layers
 	cargo fmt --check
 	cargo clippy --all-targets -- --deny warnings
 	cargo clippy --lib --features python --target-dir target/lint -- --deny warnings
@@ -31,6 +31,7 @@ lint: dev ## formatting, clippy, ruff, mypy, pyright, the stubs
 	mypy python tests/python/support examples benches
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 pyright
 	python -m mypy.stubtest evergrant._core --allowlist tests/python/typing/stubtest-allowlist.txt
+	cargo test --quiet --test core layers
 	$(NODE)/bin/node --check tests/server/server.mjs
 	bash -n scripts/setup .ci/run
 

@@ -697,17 +697,21 @@ mod files {
     pub(super) fn network_kind(path: &Path) -> io::Result<Option<String>> {
         // The field's type and sign differ by architecture; the number has 32 bits.
         let magic = u64::from(rustix::fs::statfs(path)?.f_type as u32);
-        if let Some((_, name)) = NETWORK.iter().find(|(number, _)| *number == magic) {
-            return Ok(Some((*name).to_owned()));
-        }
         if magic != FUSE {
-            return Ok(None);
+            return Ok(network_name(magic).map(str::to_owned));
         }
         let device = fs::metadata(path)?.dev();
         let kind = mounted_kind(&fs::read_to_string("/proc/self/mountinfo")?, device);
-        Ok(kind.filter(|kind| {
-            REMOTE_FUSE.contains(&kind.strip_prefix("fuse.").unwrap_or(kind.as_str()))
-        }))
+        Ok(kind.filter(|kind| is_remote(kind)))
+    }
+
+    fn network_name(magic: u64) -> Option<&'static str> {
+        let (_, name) = NETWORK.iter().find(|(number, _)| *number == magic)?;
+        Some(name)
+    }
+
+    fn is_remote(kind: &str) -> bool {
+        REMOTE_FUSE.contains(&kind.strip_prefix("fuse.").unwrap_or(kind))
     }
 
     /// The type of the mounted `device`, by proc_pid_mountinfo(5): `36 35 98:0 / /mnt rw shared:1 - fuse.sshfs host: rw`.
@@ -719,6 +723,40 @@ mod files {
             .find(|line| line.split(' ').nth(2) == Some(wanted.as_str()))
             .and_then(|line| line.split(" - ").nth(1)?.split(' ').next())
             .map(str::to_owned)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        const MOUNTINFO: &str = "\
+            25 30 0:23 / /sys rw,nosuid shared:7 - sysfs sysfs rw\n\
+            36 30 0:98 / /far rw,nosuid shared:1 - fuse.sshfs ada@far: rw,user_id=0\n\
+            37 30 0:99 / /near rw - fuse.portal portal rw\n";
+
+        #[test]
+        fn a_network_file_system_is_known_by_its_number_and_a_local_one_is_none() {
+            assert_eq!(network_name(0x6969), Some("NFS"));
+            assert_eq!(network_name(0xff53_4d42), Some("CIFS"));
+            for local in [0xef53, 0x0102_1994, 0x5846_5342, 0x9123_683e] {
+                assert_eq!(network_name(local), None, "{local:x}");
+            }
+        }
+
+        #[test]
+        fn a_file_system_in_user_space_is_known_by_the_type_of_its_mount() {
+            let kind = |minor| mounted_kind(MOUNTINFO, rustix::fs::makedev(0, minor));
+            assert_eq!(kind(98).as_deref(), Some("fuse.sshfs"));
+            assert_eq!(kind(99).as_deref(), Some("fuse.portal"));
+            assert_eq!(kind(9), None);
+        }
+
+        #[test]
+        fn only_a_file_system_in_user_space_with_other_writers_is_remote() {
+            assert!(is_remote("fuse.sshfs"));
+            assert!(is_remote("virtiofs"));
+            assert!(!is_remote("fuse.portal"));
+        }
     }
 }
 

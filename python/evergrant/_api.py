@@ -343,8 +343,7 @@ class Workspace(Verbs):
 
     Args:
         name: Its name; by default `EVERGRANT_WORKSPACE`, else `default`.
-        store: Path of the SQLite file, `memory:`, or `postgresql://…`; by default `EVERGRANT_STORE`, else `store.db`
-            in evergrant's home.
+        store: Path of the SQLite file, or `memory:`; by default `EVERGRANT_STORE`, else `store.db` in evergrant's home.
         key: The master key: 32 bytes, or their base64 text; by default found as the manual says.
         config: An `evergrant.yaml` that is applied when the workspace is opened.
         network: `public` refuses hosts with private addresses, for platforms whose users set endpoints.

@@ -260,7 +260,7 @@ fn open_store(
         Some(url) if url.starts_with("postgresql://") || url.starts_with("postgres://") => {
             Err(Error::invalid_parameter(
                 "not_supported",
-                "A PostgreSQL store is not supported yet: name a file",
+                "a PostgreSQL store is not supported yet: name a file",
             )
             .hint("export EVERGRANT_STORE=~/.local/share/evergrant/store.db"))
         }

@@ -549,8 +549,15 @@ fn plain(answer: &impl Serialize) -> Result<Answer> {
 }
 
 fn read<T: DeserializeOwned>(arguments: Value) -> Result<T> {
-    serde_json::from_value(arguments)
-        .map_err(|error| Error::invalid_parameter("invalid_argument", error.to_string()))
+    serde_path_to_error::deserialize(arguments).map_err(|error| {
+        let (name, wrong) = (error.path().to_string(), error.inner().to_string());
+        // Before the last "expected" stands the value, which may be a secret.
+        let reason = match wrong.rsplit_once(", expected ") {
+            Some((_, expected)) => format!("{name} has to be {expected}"),
+            None => format!("{name} can't be used as it is"),
+        };
+        Error::invalid_parameter("invalid_argument", reason)
+    })
 }
 
 fn parsed<T: DeserializeOwned>(py: Python<'_>, arguments: Value) -> PyResult<T> {

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import evergrant
-from evergrant import NotConnected, VaultLocked, Workspace, WrongKey
+from evergrant import InvalidParameter, NotConnected, VaultLocked, Workspace, WrongKey
 from support import AuthorizationServer, Program, UserAgent, acme
 
 Start = Callable[..., Program]
@@ -341,3 +342,10 @@ def test_a_read_only_store_may_hold_what_the_configuration_says(
     assert program(ASK, server.api, "robot", powerless=True, **environment).end() == f"{server.service.client_id}\n"
     changed = environment | {"ROBOT_SECRET": "another-secret-of-the-service"}
     program(ASK, server.api, "robot", powerless=True, **changed).end(code=1, complains="StoreError")
+
+
+def test_an_argument_of_the_wrong_type_is_named_without_its_value(home: Path) -> None:
+    parameters: Any = {"cloud": 123456789}
+    with pytest.raises(InvalidParameter, match=r"^parameters\.cloud has to be a string$") as refused:
+        evergrant.configure("slack", client_id="an-app", parameters=parameters)
+    assert refused.value.code == "invalid_argument"

@@ -1,4 +1,4 @@
-//! A reply of the token endpoint becomes one outcome: every row of DESIGN.md section 4, every leniency of section 8.
+//! A reply of the token endpoint becomes one outcome: every row of its table, every leniency that vendors need.
 
 mod id_token;
 mod issued;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
-use super::file::StoreFile;
+use super::file::{StoreFile, word};
 use crate::error::{Error, Result};
 use crate::store::schema::{APPLICATION_ID, MIGRATIONS, VERSION};
 
@@ -177,7 +177,7 @@ fn foreign(file: &StoreFile) -> Error {
     )
     .hint(format!(
         "export EVERGRANT_STORE={}.evergrant",
-        file.path().display()
+        word(file.path())
     ))
 }
 

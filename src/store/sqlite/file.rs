@@ -152,15 +152,19 @@ impl StoreFile {
                     "store_folder_open",
                     "is in a folder that everybody can write",
                 )
-                .hint(format!("chmod o-w {}", folder.display())));
+                .hint(format!("chmod o-w {}", word(folder))));
         }
-        match system::network_file_system(folder).map_err(unreadable)? {
+        self.refuse_network(system::network_file_system(folder).map_err(unreadable)?)
+    }
+
+    fn refuse_network(&self, kind: Option<String>) -> Result<()> {
+        match kind {
             Some(kind) => Err(self
                 .error(
                     "store_on_network",
                     format!("is on {kind}, where SQLite's log is not safe: it needs one kernel"),
                 )
-                .hint("export EVERGRANT_STORE=postgresql://USER@HOST/DATABASE")),
+                .hint("export EVERGRANT_STORE=/a/local/folder/store.db")),
             None => Ok(()),
         }
     }
@@ -179,21 +183,20 @@ impl StoreFile {
             "store_gone",
             "was removed while it was in use; a new one would lose its grants",
         )
-        .hint(format!("ls -l {}*", self.path.display()))
+        .hint(format!("ls -l {}*", word(&self.path)))
     }
 
     pub(super) fn read_only(&self) -> Error {
         self.error("store_read_only", "can't be written")
             .hint(format!(
                 "ls -ld {} {}",
-                self.path.parent().unwrap_or(Path::new("/")).display(),
-                self.path.display()
+                word(self.path.parent().unwrap_or(Path::new("/"))),
+                word(&self.path)
             ))
     }
 
     /// The command that puts a damaged store away with its log, so that it can be mended or replaced by a backup.
     pub(super) fn set_aside(&self) -> String {
-        let word = |path: &Path| format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"));
         let aside = word(&self.path().with_file_name("damaged"));
         format!("mkdir {aside} && mv {}* {aside}", word(self.path()))
     }
@@ -220,7 +223,7 @@ impl StoreFile {
             let error = self.error("store_no_file", what);
             return Err(match fs::canonicalize(&self.path) {
                 Ok(target) if kind.is_symlink() => {
-                    error.hint(format!("export EVERGRANT_STORE={}", target.display()))
+                    error.hint(format!("export EVERGRANT_STORE={}", word(&target)))
                 }
                 _ => error,
             });
@@ -252,7 +255,7 @@ fn refuse_link(folder: &Path) -> Result<()> {
             )
             .hint(format!(
                 "export EVERGRANT_HOME=\"$(readlink -f {})\"",
-                folder.display()
+                word(folder)
             )))
         }
         _ => Ok(()),
@@ -273,10 +276,49 @@ fn canonical(folder: &Path) -> io::Result<PathBuf> {
     }
 }
 
+/// A path as one word of a shell.
+pub(super) fn word(path: &Path) -> String {
+    format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"))
+}
+
 fn may_write(path: &Path) -> bool {
     access(path, Access::WRITE_OK).is_ok()
 }
 
 fn is_filled(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.len() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_with_spaces_and_quotes_is_one_word_of_a_hint() {
+        let file = StoreFile {
+            path: "/it's a/store.db".into(),
+        };
+        assert_eq!(
+            file.read_only().next_command(),
+            Some(r"ls -ld '/it'\''s a' '/it'\''s a/store.db'")
+        );
+        assert_eq!(
+            file.gone().next_command(),
+            Some(r"ls -l '/it'\''s a/store.db'*")
+        );
+    }
+
+    #[test]
+    fn a_network_file_system_is_refused_by_name_with_the_next_command() {
+        let file = StoreFile {
+            path: "/far/store.db".into(),
+        };
+        let error = file
+            .refuse_network(Some("NFS".to_owned()))
+            .expect_err("NFS is refused");
+        assert_eq!(error.code(), "store_on_network");
+        assert!(error.reason().contains("NFS"), "{error}");
+        assert!(error.next_command().is_some());
+        assert!(file.refuse_network(None).is_ok());
+    }
 }

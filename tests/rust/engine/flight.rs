@@ -1,6 +1,7 @@
 //! One request for all who want the same token.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use _core::engine::TokenRequest;
@@ -37,6 +38,23 @@ async fn tasks_share_one_request() {
 #[tokio::test]
 async fn tasks_share_one_request_on_a_file() {
     one_request_for_64_tasks(World::sqlite().await).await;
+}
+
+#[tokio::test]
+async fn tasks_share_one_request_where_no_claim_can_be_written() {
+    let world = World::bare().await.service().await;
+    world.store.read_only.store(true, SeqCst);
+    let hold = world
+        .server
+        .holds(Answer::token("at-1", None, serde_json::json!({})));
+    let callers: Vec<_> = (0..64).map(|_| world.calling()).collect();
+    hold.arrived().await;
+    all_waiting().await;
+    hold.release();
+    for caller in callers {
+        assert_eq!(within(caller).await.unwrap().unwrap(), "at-1");
+    }
+    assert_eq!(world.server.count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -168,6 +186,23 @@ async fn resources_of_one_grant_are_refreshed_one_after_the_other() {
     assert_eq!(within(first).await.unwrap().unwrap(), "at-1");
     assert_eq!(within(second).await.unwrap().unwrap(), "at-2");
     assert_eq!(world.server.refresh_tokens(), ["rt-0", "rt-1"]);
+}
+
+#[tokio::test]
+async fn who_comes_during_a_flight_boards_it_and_starts_none() {
+    let flights = Flights::default();
+    let (release, released) = tokio::sync::oneshot::channel();
+    let first = flights.board(&key_of(USER), "", || async {
+        released.await.unwrap();
+        Err(_core::error::Error::internal("landed"))
+    });
+    let second = flights.board(&key_of(USER), "", || async { panic!("a second flight") });
+    assert!(first.leads && !second.leads);
+    release.send(()).unwrap();
+    assert_eq!(
+        within(second.landed()).await.unwrap_err().reason(),
+        "landed"
+    );
 }
 
 #[tokio::test]
