@@ -164,9 +164,10 @@ impl Engine {
             revision: row.revision,
             configuration,
         };
-        if integration.configuration.client_id.is_none()
-            && let Some(lent) = self.lent(&integration.provider, key.grant_type).await?
-        {
+        if integration.configuration.client_id.is_none() {
+            let lent = self.lent(&integration.provider, key.grant_type).await?;
+            // The provider that lent its client may be gone since.
+            let lent = lent.ok_or_else(|| self.not_configured(key))?;
             integration.configuration.client_id = lent.client_id;
             integration.configuration.client_secret = lent.client_secret;
         }

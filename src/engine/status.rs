@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::config::{Integration, Meant};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ConnectionKey, Grant, GrantType, Report, State, Status};
 use crate::oauth::response::Outcome;
 use crate::oauth::{self, account::Probe};
@@ -279,14 +279,15 @@ impl Engine {
             reason: None,
             hint: None,
         };
-        if meant.row.is_none() {
-            let error = self.open_integration(&meant.key, None).await.err();
-            status.reason = error.as_ref().map(|error| error.reason().to_owned());
-            status.hint = error.and_then(|error| error.next_command().map(str::to_owned));
-            return Ok(status);
-        }
         let row = meant.row.as_ref();
-        let integration = self.open_as_it_is(&meant.key, row).await?;
+        let integration = match self.open_as_it_is(&meant.key, row).await {
+            Err(error) if matches!(error.kind(), ErrorKind::NotConfigured) => {
+                status.reason = Some(error.reason().to_owned());
+                status.hint = error.next_command().map(str::to_owned);
+                return Ok(status);
+            }
+            opened => opened?,
+        };
         if integration.configuration.discovery_due {
             let issuer = integration
                 .configuration

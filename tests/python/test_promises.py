@@ -47,6 +47,18 @@ def test_an_argument_of_the_wrong_type_is_refused_naming_the_provider(home: Path
     assert caught.value.provider == "github"
 
 
+def test_an_integration_whose_borrowed_client_is_gone_is_not_configured(home: Path) -> None:
+    with Workspace() as workspace:
+        workspace.configure("google", client_id="g", client_secret="s")
+        workspace.configure("google_drive", scopes=["https://www.googleapis.com/auth/drive"])
+        workspace.remove("google")
+        assert workspace.status("google_drive").state == "not_configured"
+        with pytest.raises(NotConfigured):
+            workspace.connect("google_drive", open_browser=False, timeout=0)
+        assert workspace.remove("google_drive").ok
+        assert workspace.integrations() == ()
+
+
 # Connect
 
 
