@@ -479,8 +479,15 @@ impl Engine {
         let spec = integration.spec()?;
         let Some(rules) = &spec.resource else {
             if spec.user_endpoints {
-                // Nothing is known of the server, so it is taken to follow RFC 8707.
-                return Ok(resource.to_owned());
+                // Nothing is known of the server, so it is taken to follow RFC 8707. What can't be a resource there is
+                // not sent: some servers spend the refresh token before they look at it.
+                return match url::Url::parse(resource) {
+                    Ok(url) if url.fragment().is_none() => Ok(resource.to_owned()),
+                    _ => Err(Error::invalid_parameter(
+                        "invalid_resource",
+                        "a resource is an absolute URI without a fragment (RFC 8707 section 2)",
+                    )),
+                };
             }
             return Err(Error::invalid_parameter(
                 "resource_not_supported",

@@ -23,6 +23,22 @@ async fn two_resources() -> World {
 }
 
 #[tokio::test]
+async fn what_is_no_resource_by_the_rfc_is_not_sent() {
+    let world = World::bare().await.connected().await;
+    let sent = world.server.count();
+    for wrong in ["not a uri", "calendar", "https://api.example/#part"] {
+        let error = world
+            .token_for(|request| request.resource = Some(wrong.to_owned()))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (error.code(), world.server.count()),
+            ("invalid_resource", sent)
+        );
+    }
+}
+
+#[tokio::test]
 async fn every_resource_has_its_own_token_and_all_one_refresh_token() {
     let world = two_resources().await;
     assert_eq!(world.token().await.unwrap(), "at-1");
