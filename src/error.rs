@@ -41,7 +41,7 @@ pub enum ErrorKind {
     InvalidScope {
         /// The scope as the caller wrote it.
         scope: String,
-        /// The allowed patterns, in words.
+        /// The allowed patterns: regular expressions, some with an example.
         patterns: Vec<String>,
         /// The nearest valid scope.
         nearest: Option<String>,

@@ -115,7 +115,7 @@ class InvalidScope(EvergrantError, ValueError):
 
     Attributes:
         scope: The scope as the caller wrote it.
-        patterns: What the provider allows, in words.
+        patterns: What the provider allows: regular expressions, some with an example.
         nearest: The nearest valid scope, where one is near.
     """
 
