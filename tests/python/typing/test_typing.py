@@ -17,7 +17,6 @@ FAILS = HERE / "fails.py"
 
 def mypy(*paths):
     """Lines with errors, by file name."""
-    pytest.importorskip("mypy")
     command = [sys.executable, "-m", "mypy", "--strict", "--python-version=3.11", "--no-error-summary", "--no-pretty"]
     shown = subprocess.run([*command, *map(str, paths)], cwd=ROOT, capture_output=True, text=True, check=False)
     assert shown.stderr == ""
@@ -28,7 +27,6 @@ def mypy(*paths):
 
 def pyright(*paths):
     """Lines with errors, by file name."""
-    pytest.importorskip("pyright")
     settings = HERE / "pyrightconfig.json"
     command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, "-p", str(settings)]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
