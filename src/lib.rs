@@ -6,6 +6,7 @@ pub mod clock;
 pub mod connect;
 pub mod engine;
 pub mod error;
+pub mod fault;
 pub mod http;
 pub mod model;
 pub mod oauth;

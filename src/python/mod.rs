@@ -20,6 +20,8 @@ use pyo3::prelude::*;
 fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     crate::system::watch_forks();
     log::install();
+    #[cfg(debug_assertions)]
+    arm_faults();
     module.add("WATCHED", module.py().Ellipsis())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<bridge::Port>()?;
@@ -39,4 +41,15 @@ fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(workspace::set_default_workspace, module)?)?;
     // The names are for the package, not for `from ... import *`.
     module.delattr("__all__")
+}
+
+/// Arms the fault points that `EVERGRANT_TEST_FAULTS` names: `refresh.claimed=freeze,refresh.commit=kill`.
+#[cfg(debug_assertions)]
+fn arm_faults() {
+    let wanted = std::env::var("EVERGRANT_TEST_FAULTS").unwrap_or_default();
+    for (name, action) in wanted.split(',').filter_map(|one| one.split_once('=')) {
+        if let Some(action) = crate::fault::Action::parse(action) {
+            crate::fault::arm(name, action);
+        }
+    }
 }

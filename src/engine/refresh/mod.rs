@@ -19,6 +19,7 @@ use crate::engine::config::Integration;
 use crate::engine::freshness::{self, Freshness, Need, StoredToken, judge};
 use crate::engine::record::Note;
 use crate::error::Result;
+use crate::fault;
 use crate::model::{ConnectionKey, Grant, GrantType};
 use crate::oauth::response::Outcome;
 use crate::oauth::{self};
@@ -157,6 +158,7 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
         if !engine.store.writable() {
             return lead.unrecorded().await;
         }
+        fault::point("refresh.claim");
         match engine.store.claim(&order.key, lead.claimant()).await? {
             Claimed::Changed => {}
             Claimed::Held(attempt) => pause(&engine, &attempt).await,
@@ -207,6 +209,7 @@ impl Lead<'_> {
 
     /// All that has to be so before the request is sent: read last, since it may have changed until the claim.
     async fn ready(&mut self, previous: Option<Attempt>) -> Result<Ready> {
+        fault::point("refresh.claimed");
         let seen = std::mem::replace(&mut self.loaded.attempt, previous);
         let abandoned = self
             .loaded
@@ -239,6 +242,7 @@ impl Lead<'_> {
     ) -> Result<Next> {
         tracing::info!(provider = %self.order.key.integration.provider, connection = %self.order.key.connection,
             reason = self.order.reason.as_str(), "refreshing");
+        fault::point("refresh.send");
         match self.send().await {
             Outcome::Issued(issued) => self.issued(*issued, slot).await,
             Outcome::Unusable {

@@ -11,6 +11,7 @@ use crate::engine::freshness::{ASSUMED_LIFETIME, MARGIN_CAP, StoredToken};
 use crate::engine::record::Spill;
 use crate::engine::runtime::{self, Unfinished};
 use crate::error::Result;
+use crate::fault;
 use crate::model::{ConnectionKey, Grant, GrantType, Token};
 use crate::provider::{Lifetime, Spec};
 use crate::secret::RefreshToken;
@@ -75,15 +76,18 @@ impl Engine {
         key: &ConnectionKey,
         reply: Reply,
     ) -> Result<Committed> {
+        fault::point("refresh.reply");
         let written = match &reply.slot {
             Some(slot) if reply.rotated => self.write(key, &reply, &**slot).await,
             _ => false,
         };
+        fault::point("refresh.commit");
         let mut tries = 0;
         loop {
             tries += 1;
             match self.commit_reply(key, &reply).await {
                 Ok(committed) => {
+                    fault::point("refresh.committed");
                     reply.clear_slot();
                     return Ok(committed);
                 }

@@ -1,7 +1,7 @@
 //! The arrows between the modules of the core, read from its source by a small lexer.
 
-/// Who may import whom (the design's section 3); everyone may import `error`, and each layer itself.
-const ARROWS: [(&str, &[&str]); 15] = [
+/// Who may import whom (the design's section 3); everyone may import `error` and `fault`, and each layer itself.
+const ARROWS: [(&str, &[&str]); 16] = [
     (
         "python",
         &[
@@ -39,6 +39,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("secret", &[]),
     ("system", &[]),
     ("error", &[]),
+    ("fault", &[]),
 ];
 
 /// Words of the source that only these files may use.
@@ -90,7 +91,7 @@ pub(super) fn problems(path: &str, text: &str) -> Vec<String> {
                 problems.push(format!("{path}: time is read by the clock only"));
             }
             Some(("crate", rest)) => match rest.first().map_or("", String::as_str) {
-                "error" => {}
+                "error" | "fault" => {}
                 target if target == layer || allowed.contains(&target) => {}
                 "" | "*" | "self" => problems.push(format!("{path}: names the whole crate")),
                 target => problems.push(format!("{path}: {layer} may not import {target}")),
