@@ -19,7 +19,9 @@ dev: ## build the extension and install all that tests and linters need
 	@scripts/setup dev
 
 test: dev ## all tests: the core without Python, then the package
+	@rm -rf target/figures
 	@if command -v cargo-nextest >/dev/null; then cargo nextest run --no-fail-fast && cargo test --doc; else cargo test --no-fail-fast; fi
+	@cat target/figures/*.txt
 	@$(VENV)/python -m pytest $(PYTEST_ARGUMENTS)
 
 lint: dev ## formatting, clippy, ruff, mypy, pyright, the stubs, the layers

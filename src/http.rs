@@ -7,7 +7,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 pub use ::http::{HeaderMap, Method};
@@ -124,11 +125,27 @@ impl Failure {
     }
 }
 
+/// What answers requests in place of a network.
+pub trait Transport: Send + Sync {
+    /// As [`Client::send`].
+    fn send(&self, request: Request) -> Sending;
+}
+
+/// A reply on its way.
+pub type Sending = Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send>>;
+
+impl fmt::Debug for dyn Transport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Transport")
+    }
+}
+
 /// Sends requests. Costs nothing until the first one; holds nothing that another client of the process shares, so that
 /// after a fork the child drops it and makes a new one from the same options.
 #[derive(Default)]
 pub struct Client {
     options: Options,
+    instead: Option<Arc<dyn Transport>>,
     open: OnceLock<reqwest::Client>,
     local: OnceLock<reqwest::Client>,
     guarded: OnceLock<reqwest::Client>,
@@ -160,9 +177,18 @@ impl Client {
     pub const fn new(options: Options) -> Self {
         Self {
             options,
+            instead: None,
             open: OnceLock::new(),
             local: OnceLock::new(),
             guarded: OnceLock::new(),
+        }
+    }
+
+    /// A client whose requests `transport` answers.
+    pub fn over(transport: Arc<dyn Transport>) -> Self {
+        Self {
+            instead: Some(transport),
+            ..Self::default()
         }
     }
 
@@ -171,6 +197,9 @@ impl Client {
     /// A reply that breaks off after its status line is a reply, marked `truncated`: what arrived may hold a token that
     /// would otherwise be lost.
     pub async fn send(&self, request: Request) -> Result<Reply, Failure> {
+        if let Some(transport) = &self.instead {
+            return transport.send(request).await;
+        }
         let deadline = Instant::now() + request.deadline;
         let client = self.transport(self.route(&request)?)?;
         let request = convert(request)?;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::engine::Engine;
 use crate::engine::record::Configuration;
-use crate::engine::{Engine, runtime};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{GrantType, IntegrationKey};
 use crate::oauth;
@@ -242,7 +242,7 @@ impl Engine {
     pub(super) async fn discover(&self, issuer: &str) -> Result<(Endpoints, bool)> {
         let (http, clock, issuer) = (self.http(), self.clock.clone(), issuer.to_owned());
         let (answer, answered) = tokio::sync::oneshot::channel();
-        runtime::spawn(async move {
+        self.runtime.spawn(async move {
             let metadata = oauth::discovery::discover(&http, &issuer, &clock).await;
             // Nobody waits any more: then nobody wants it.
             drop(answer.send(metadata));

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::watch;
 
 use crate::engine::freshness::StoredToken;
-use crate::engine::runtime::{self, Unfinished};
+use crate::engine::runtime::{Mutex, MutexGuard, Runtime, Unfinished};
 use crate::error::{Error, Result};
 use crate::model::ConnectionKey;
 use crate::system;
@@ -17,7 +17,10 @@ pub type Landed = Result<Arc<StoredToken>>;
 
 /// The flights of this process.
 #[derive(Debug, Default)]
-pub struct Flights(Arc<Mutex<Table>>);
+pub struct Flights {
+    table: Arc<Mutex<Table>>,
+    runtime: Runtime,
+}
 
 #[derive(Debug, Default)]
 struct Table {
@@ -54,6 +57,14 @@ impl Seat {
 }
 
 impl Flights {
+    /// None yet; they will belong to `runtime`.
+    pub fn on(runtime: Runtime) -> Self {
+        Self {
+            table: Arc::default(),
+            runtime,
+        }
+    }
+
     /// Joins the flight of this connection, or starts `flight` on the runtime, to which it belongs from then on.
     pub fn board<F>(&self, key: &ConnectionKey, resource: &str, flight: impl FnOnce() -> F) -> Seat
     where
@@ -77,13 +88,13 @@ impl Flights {
         );
         drop(table);
         let lead = Lead {
-            table: Arc::clone(&self.0),
+            table: Arc::clone(&self.table),
             key: key.clone(),
             sender,
             _unfinished: Unfinished::begin(),
         };
         let flight = flight();
-        runtime::spawn(async move {
+        self.runtime.spawn(async move {
             let landed = flight.await;
             lead.land(landed);
         });
@@ -95,7 +106,7 @@ impl Flights {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let epoch = system::epoch();
         if table.epoch != epoch {
             // A waiter of the parent's may still be parked in these channels: forget, never wake.

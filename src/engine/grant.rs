@@ -187,7 +187,7 @@ impl Engine {
                 Err(error) if tries < TRIES => {
                     let reason = error.reason();
                     tracing::warn!(reason, tries, "the store failed, once more");
-                    tokio::time::sleep(pause_after(tries)).await;
+                    self.runtime.sleep(pause_after(tries)).await;
                 }
                 Err(error) => return Err(error),
             }

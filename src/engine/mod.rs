@@ -30,6 +30,7 @@ use crate::engine::flight::Flights;
 use crate::engine::freshness::{Freshness, Need, StoredToken, judge};
 use crate::engine::keys::Keys;
 use crate::engine::refresh::{LeftBehind, Order, Rests};
+use crate::engine::runtime::Runtime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http;
 use crate::model::{ConnectionKey, Grant, GrantType, IntegrationKey};
@@ -46,13 +47,16 @@ pub struct Engine {
     store: Arc<dyn Store>,
     keys: Keys,
     clock: Clock,
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
     cache: Cache,
     flights: Flights,
     left_behind: LeftBehind,
     rests: Rests,
     http: Mutex<Option<(u64, Arc<http::Client>)>>,
     http_options: http::Options,
+    /// In the network's place, in tests.
+    transport: Option<Arc<dyn http::Transport>>,
+    runtime: Runtime,
     /// What has to stand behind `evergrant COMMAND` so that a hint finds this workspace and store.
     command_options: String,
 }
@@ -540,7 +544,10 @@ impl Engine {
         {
             return Arc::clone(client);
         }
-        let built = Arc::new(http::Client::new(self.http_options.clone()));
+        let built = Arc::new(match &self.transport {
+            None => http::Client::new(self.http_options.clone()),
+            Some(transport) => http::Client::over(Arc::clone(transport)),
+        });
         if let Some(inherited) = client.replace((epoch, Arc::clone(&built))) {
             // Sockets of the parent of a fork: neither closed nor used here.
             std::mem::forget(inherited);

@@ -10,6 +10,7 @@ use crate::engine::complaint::quote;
 use crate::engine::file::Lookup;
 use crate::engine::flight::Flights;
 use crate::engine::keys::Keys;
+use crate::engine::runtime::Runtime;
 use crate::error::{Error, Result};
 use crate::http;
 pub use crate::http::Network;
@@ -96,16 +97,19 @@ pub async fn open(choice: Choice, environment: &Environment) -> Result<Arc<Engin
     if let Some(engine) = shared(&store, &workspace, &keys, &choice.clock, &http_options) {
         return Ok(engine);
     }
-    let catalog = Catalog::with_folders(&environment.providers)?;
+    let catalog = Arc::new(Catalog::with_folders(&environment.providers)?);
     let engine = Engine {
         command_options: options,
         ..over(
             workspace.into(),
             store,
             keys,
-            choice.clock,
             catalog,
             http_options,
+            Surroundings {
+                clock: choice.clock,
+                ..Surroundings::default()
+            },
         )
     };
     let engine = begin(engine).await?;
@@ -179,23 +183,65 @@ pub async fn open_on(
     clock: Clock,
     catalog: Catalog,
 ) -> Result<Arc<Engine>> {
+    let surroundings = Surroundings {
+        clock,
+        ..Surroundings::default()
+    };
+    open_in(surroundings, store, workspace, key, Arc::new(catalog)).await
+}
+
+/// What an engine meets of the machine: its own, unless a test makes it.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// The clock.
+    pub clock: Clock,
+    /// Where flights run.
+    pub runtime: Runtime,
+    /// What answers requests in place of the network.
+    pub transport: Option<Arc<dyn http::Transport>>,
+}
+
+/// As [`open_on`], in surroundings of the caller's own making.
+///
+/// # Errors
+/// Those of [`open_on`].
+pub async fn open_in(
+    surroundings: Surroundings,
+    store: Arc<dyn Store>,
+    workspace: &str,
+    key: ExplicitKey,
+    catalog: Arc<Catalog>,
+) -> Result<Arc<Engine>> {
     check_name(workspace, "workspace")?;
     let keys = Keys::read(KeySource {
         explicit: Some(key),
         ..KeySource::default()
     })?;
     let options = http::Options::default();
-    begin(over(workspace.into(), store, keys, clock, catalog, options)).await
+    let engine = over(
+        workspace.into(),
+        store,
+        keys,
+        catalog,
+        options,
+        surroundings,
+    );
+    begin(engine).await
 }
 
 fn over(
     workspace: Arc<str>,
     store: Arc<dyn Store>,
     keys: Keys,
-    clock: Clock,
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
     http_options: http::Options,
+    surroundings: Surroundings,
 ) -> Engine {
+    let Surroundings {
+        clock,
+        runtime,
+        transport,
+    } = surroundings;
     Engine {
         workspace,
         store,
@@ -203,11 +249,13 @@ fn over(
         cache: Cache::new(clock.clone()),
         clock,
         catalog,
-        flights: Flights::default(),
+        flights: Flights::on(runtime.clone()),
         left_behind: super::refresh::LeftBehind::default(),
         rests: super::refresh::Rests::default(),
         http: Mutex::default(),
         http_options,
+        transport,
+        runtime,
         command_options: String::new(),
     }
 }

@@ -1,11 +1,15 @@
 //! The runtime of this process: tokio at the first need, forgotten in a forked child, and the wait at exit.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError};
+/// The lock of the flights: a test of their interleavings has its own in this place.
+pub(super) use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::system;
+use crate::vault;
 
 static RUNTIME: Mutex<Option<(u64, Arc<tokio::runtime::Runtime>)>> = Mutex::new(None);
 static UNFINISHED: Mutex<(u64, usize)> = Mutex::new((0, 0));
@@ -15,6 +19,65 @@ static UNFINISHED: Mutex<(u64, usize)> = Mutex::new((0, 0));
 /// Every poll is inside the fork gate, so that no lock of ours is held by another thread when the process forks.
 pub fn spawn(future: impl Future<Output = ()> + Send + 'static) {
     handle().spawn(system::Gated::new(future));
+}
+
+/// A future that a [`Scheduler`] runs.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Runs the futures of an engine in place of tokio, so that a test chooses what happens when.
+pub trait Scheduler: Send + Sync {
+    /// Runs `task` to its end.
+    fn spawn(&self, task: Task);
+
+    /// Ends when `duration` has passed.
+    fn sleep(&self, duration: Duration) -> Task;
+
+    /// A number from 0 to 1, by chance.
+    fn fraction(&self) -> f64;
+}
+
+/// Where the flights of an engine run, how they wait, and what chance they have: the machine's, unless a test schedules.
+#[derive(Clone, Default)]
+pub struct Runtime(Option<Arc<dyn Scheduler>>);
+
+impl Runtime {
+    /// One on which `scheduler` chooses.
+    pub fn scheduled(scheduler: Arc<dyn Scheduler>) -> Self {
+        Self(Some(scheduler))
+    }
+
+    /// As the function [`spawn`].
+    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        match &self.0 {
+            None => spawn(future),
+            Some(scheduler) => scheduler.spawn(Box::pin(future)),
+        }
+    }
+
+    /// Waits.
+    pub async fn sleep(&self, duration: Duration) {
+        match &self.0 {
+            None => tokio::time::sleep(duration).await,
+            Some(scheduler) => scheduler.sleep(duration).await,
+        }
+    }
+
+    /// A number from 0 to 1. Without random numbers the waiters march in step, and no more happens.
+    pub fn fraction(&self) -> f64 {
+        match &self.0 {
+            None => {
+                let random = vault::random_array().unwrap_or_default();
+                f64::from(u16::from_be_bytes(random)) / f64::from(u16::MAX)
+            }
+            Some(scheduler) => scheduler.fraction(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Runtime")
+    }
 }
 
 /// An unfinished request of this process. Exit waits until none is left.

@@ -13,7 +13,7 @@ use super::{
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ConnectionKey, IntegrationKey};
-use crate::system;
+use crate::system::{self, Liveness, Owner};
 
 /// How such a store is named.
 pub const LOCATION: &str = "memory:";
@@ -25,7 +25,11 @@ pub struct MemoryStore {
     /// Replies whose slots were dropped with them.
     abandoned: Arc<Mutex<Vec<Orphan>>>,
     stands_in: bool,
+    sight: Option<Sight>,
 }
+
+/// Tells in the system's place who lives.
+pub type Sight = Arc<dyn Fn(&Owner) -> Liveness + Send + Sync>;
 
 #[derive(Default)]
 struct Tables {
@@ -56,6 +60,21 @@ impl MemoryStore {
         Self {
             stands_in: true,
             ..Self::default()
+        }
+    }
+
+    /// An empty store of processes that only `sight` sees.
+    pub fn seen_by(sight: Sight) -> Self {
+        Self {
+            sight: Some(sight),
+            ..Self::default()
+        }
+    }
+
+    fn liveness(&self, owner: &Owner) -> Liveness {
+        match &self.sight {
+            None => system::liveness(owner),
+            Some(sight) => sight(owner),
         }
     }
 
@@ -211,7 +230,10 @@ impl Store for MemoryStore {
                 return Ok(Claimed::Changed);
             }
             let previous = tables.attempts.get(key).cloned();
-            if let Some(running) = previous.as_ref().filter(|one| one.holds_off(&claimant)) {
+            if let Some(running) = previous
+                .as_ref()
+                .filter(|one| one.holds_off(&claimant, |owner| self.liveness(owner)))
+            {
                 return Ok(Claimed::Held(running.clone()));
             }
             let attempt = Attempt {

@@ -14,8 +14,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::clock::{Monotonic, Timestamp};
 use crate::error::Result;
 use crate::model::{ConnectionKey, GrantType, IntegrationKey};
+use crate::system::Liveness;
 pub use crate::system::Owner;
-use crate::system::{self, Liveness};
 
 /// A future that a store returns. Reads of the embedded stores finish in the first poll, without a runtime.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -290,13 +290,18 @@ pub struct Attempt {
 
 impl Attempt {
     /// Whether `claimant` has to wait for it, on a store that one host uses: an owner of another boot is gone.
-    pub fn holds_off(&self, claimant: &Claimant) -> bool {
+    /// `liveness` tells of the others.
+    pub fn holds_off(
+        &self,
+        claimant: &Claimant,
+        liveness: impl FnOnce(&Owner) -> Liveness,
+    ) -> bool {
         self.ending.is_none()
             && self.owner.boot_id == claimant.owner.boot_id
             && claimant.now < self.deadline
             // Where the system names no boot, only the clock's new start tells: no lease is ten times another.
             && self.deadline.since(claimant.now) < claimant.deadline.since(claimant.now) * 10
-            && system::liveness(&self.owner) != Liveness::Dead
+            && liveness(&self.owner) != Liveness::Dead
     }
 }
 

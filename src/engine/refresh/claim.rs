@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{LEASE, LEFT_TO_SEND, Lead, TRIES, pause_after, random_fraction};
+use super::{LEASE, LEFT_TO_SEND, Lead, TRIES, pause_after};
 use crate::clock::Timestamp;
 use crate::engine::freshness::{self, Freshness};
 use crate::engine::record::Note;
@@ -227,7 +227,7 @@ impl Lead<'_> {
             match settled.await {
                 Ok(_) => return Ok(()),
                 Err(error) if tries == TRIES => return Err(error),
-                Err(_) => tokio::time::sleep(pause_after(tries)).await,
+                Err(_) => self.engine.runtime.sleep(pause_after(tries)).await,
             }
         }
     }
@@ -283,7 +283,7 @@ impl Lead<'_> {
                     tracing::warn!(reason, tries, "an attempt could not be ended");
                 }
             }
-            tokio::time::sleep(pause_after(tries)).await;
+            self.engine.runtime.sleep(pause_after(tries)).await;
         }
     }
 
@@ -300,7 +300,7 @@ impl Lead<'_> {
             false => EndingOutcome::Unknown,
         };
         let failures = self.failures() + 1;
-        let rest = freshness::back_off(failures, None, random_fraction());
+        let rest = freshness::back_off(failures, None, self.engine.runtime.fraction());
         let note = self.note("the store failed during the refresh".to_owned());
         self.settle(outcome, sent_at, failures, rest, note).await
     }

@@ -272,7 +272,8 @@ impl Lead<'_> {
                 ..
             } => {
                 let failures = self.failures() + 1;
-                let rest = freshness::back_off(failures, retry_after, random_fraction());
+                let rest =
+                    freshness::back_off(failures, retry_after, self.engine.runtime.fraction());
                 let note = Note {
                     error: error.clone(),
                     description: description.clone(),
@@ -350,13 +351,7 @@ pub(crate) fn pause_after(tries: u32) -> Duration {
 /// Waits for another leader's attempt, a little longer each time by chance, so that waiters don't march in step.
 async fn pause(engine: &Engine, attempt: &Attempt) {
     let left = attempt.deadline.since(engine.clock.monotonic());
-    let pause = Duration::from_millis(25).mul_f64(1.0 + 3.0 * random_fraction());
-    tokio::time::sleep(pause.min(left.max(Duration::from_millis(1)))).await;
-}
-
-/// A number from 0 to 1. Without random numbers the waiters march in step, and no more happens.
-fn random_fraction() -> f64 {
-    f64::from(u16::from_be_bytes(
-        vault::random_array().unwrap_or_default(),
-    )) / f64::from(u16::MAX)
+    let pause = Duration::from_millis(25).mul_f64(1.0 + 3.0 * engine.runtime.fraction());
+    let pause = pause.min(left.max(Duration::from_millis(1)));
+    engine.runtime.sleep(pause).await;
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::reply::{Reply, rotate, stored_token};
-use super::{Lead, Next, random_fraction, transient};
+use super::{Lead, Next, transient};
 use crate::clock::Timestamp;
 use crate::engine::freshness;
 use crate::engine::record::{Note, Spill};
@@ -69,7 +69,7 @@ impl Lead<'_> {
         slot: Option<Arc<dyn Slot>>,
     ) -> Result<Next> {
         let failures = self.failures() + 1;
-        let rest = freshness::back_off(failures, None, random_fraction());
+        let rest = freshness::back_off(failures, None, self.engine.runtime.fraction());
         let note = self.note(rule.clone());
         if let (Some(refresh_token), Some(grant)) = (refresh_token, &self.grant) {
             let mut grant = grant.clone();
@@ -128,7 +128,7 @@ impl Lead<'_> {
                 ..self.note(meaning.clone())
             };
             let failures = self.failures() + 1;
-            let rest = freshness::back_off(failures, None, random_fraction());
+            let rest = freshness::back_off(failures, None, self.engine.runtime.fraction());
             let now = self.engine.clock.wall();
             self.settle(EndingOutcome::ResourceRefused, now, failures, rest, note)
                 .await?;
@@ -236,7 +236,7 @@ impl Lead<'_> {
         let rest = match forgiven && failures == 1 {
             // The grace runs: once at once.
             true => Duration::ZERO,
-            false => freshness::back_off(failures, None, random_fraction()),
+            false => freshness::back_off(failures, None, self.engine.runtime.fraction()),
         };
         let note = self.note(reason.clone());
         self.settle(outcome, sent_at, failures, rest, note).await?;

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::freshness::{ASSUMED_LIFETIME, MARGIN_CAP, StoredToken};
 use crate::engine::record::Spill;
-use crate::engine::runtime::{self, Unfinished};
+use crate::engine::runtime::Unfinished;
 use crate::error::Result;
 use crate::fault;
 use crate::model::{ConnectionKey, Grant, GrantType, Token};
@@ -97,7 +97,7 @@ impl Engine {
                         tries,
                         "the store failed, once more"
                     );
-                    tokio::time::sleep(pause_after(tries)).await;
+                    self.runtime.sleep(pause_after(tries)).await;
                 }
                 Err(error) => {
                     let flushed = |slot: &Arc<dyn Slot>| written && slot.sync().is_ok();
@@ -115,7 +115,7 @@ impl Engine {
                     let (engine, key) = (Arc::clone(self), key.clone());
                     // Only this process has it: its exit waits.
                     let unfinished = (!saved).then(Unfinished::begin);
-                    runtime::spawn(async move {
+                    self.runtime.spawn(async move {
                         engine.commit_later(&key).await;
                         drop(unfinished);
                     });
@@ -177,7 +177,7 @@ impl Engine {
         const PAUSE: Duration = Duration::from_secs(1);
         let until = self.clock.monotonic().after(LEASE);
         while self.commit_left_behind(key).await.is_err() && self.clock.monotonic() < until {
-            tokio::time::sleep(PAUSE).await;
+            self.runtime.sleep(PAUSE).await;
         }
     }
 

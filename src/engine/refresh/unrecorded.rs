@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::Lead;
 use super::reply::stored_token;
-use super::{Lead, random_fraction};
 use crate::clock::Timestamp;
 use crate::engine::freshness::{self, StoredToken};
 use crate::error::{Error, ErrorKind, Result};
@@ -58,7 +58,7 @@ impl Lead<'_> {
                     ErrorKind::ProviderUnavailable { retry_after } => *retry_after,
                     _ => None,
                 };
-                let pause = freshness::back_off(failures, asked, random_fraction());
+                let pause = freshness::back_off(failures, asked, self.engine.runtime.fraction());
                 let rest = Rest {
                     failures,
                     until: self.engine.clock.wall().after(pause),

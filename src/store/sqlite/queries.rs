@@ -13,6 +13,7 @@ use crate::store::{
     EventRow, IntegrationRow, KeyRow, Loaded, NewKey, Owner, PendingRow, Sealed, StoredState,
     TokenRow,
 };
+use crate::system;
 
 /// Appends the condition that finds the rows of one connection.
 macro_rules! of_connection {
@@ -243,7 +244,10 @@ pub(super) fn claim(
         return Ok(Claimed::Changed);
     }
     let previous = attempt(connection, key)?;
-    if let Some(running) = previous.as_ref().filter(|one| one.holds_off(claimant)) {
+    if let Some(running) = previous
+        .as_ref()
+        .filter(|one| one.holds_off(claimant, system::liveness))
+    {
         return Ok(Claimed::Held(running.clone()));
     }
     connection
