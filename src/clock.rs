@@ -1,5 +1,6 @@
 //! Wall and monotonic time, the only reader of clocks in the core, injectable for tests.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -63,9 +64,16 @@ impl Monotonic {
     }
 }
 
-/// Reads both clocks: the machine's own, or one that a test moves by hand.
+/// Reads both clocks: the machine's own, one that a test moves by hand, or one whose deadlines come sooner.
 #[derive(Clone, Debug, Default)]
-pub struct Clock(Option<Arc<ManualClock>>);
+pub struct Clock(Option<Injected>);
+
+/// The clock of a test.
+#[derive(Clone, Debug)]
+enum Injected {
+    Manual(Arc<ManualClock>),
+    Paced(NonZeroU32),
+}
 
 impl Clock {
     /// The machine's clocks.
@@ -75,19 +83,37 @@ impl Clock {
 
     /// Clocks that move only when `clock` is told to.
     pub const fn manual(clock: Arc<ManualClock>) -> Self {
-        Self(Some(clock))
+        Self(Some(Injected::Manual(clock)))
+    }
+
+    /// The machine's wall clock, beside a monotonic one that runs `pace` times as fast: for tests that wait for a
+    /// deadline. It counts from the start of the machine's, so the processes of a host agree on it.
+    pub const fn paced(pace: NonZeroU32) -> Self {
+        Self(Some(Injected::Paced(pace)))
     }
 
     /// The clock that a test moves, if this is one.
     pub fn manual_clock(&self) -> Option<&Arc<ManualClock>> {
-        self.0.as_ref()
+        match &self.0 {
+            Some(Injected::Manual(clock)) => Some(clock),
+            _ => None,
+        }
+    }
+
+    /// How long the machine waits until `duration` has passed on the monotonic clock.
+    pub fn real(&self, duration: Duration) -> Duration {
+        match &self.0 {
+            Some(Injected::Paced(pace)) => duration / pace.get(),
+            _ => duration,
+        }
     }
 
     /// Whether both read the same clocks.
     pub fn same(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (None, None) => true,
-            (Some(one), Some(two)) => Arc::ptr_eq(one, two),
+            (Some(Injected::Manual(one)), Some(Injected::Manual(two))) => Arc::ptr_eq(one, two),
+            (Some(Injected::Paced(one)), Some(Injected::Paced(two))) => one == two,
             _ => false,
         }
     }
@@ -97,7 +123,7 @@ impl Clock {
     pub fn wall(&self) -> Timestamp {
         match &self.0 {
             None => Timestamp(system::coarse_wall_millis()),
-            Some(clock) => Timestamp(clock.wall.load(Ordering::Relaxed)),
+            Some(injected) => injected.wall(),
         }
     }
 
@@ -106,7 +132,25 @@ impl Clock {
     pub fn monotonic(&self) -> Monotonic {
         match &self.0 {
             None => Monotonic(system::coarse_monotonic_millis()),
-            Some(clock) => Monotonic(clock.monotonic.load(Ordering::Relaxed)),
+            Some(injected) => injected.monotonic(),
+        }
+    }
+}
+
+impl Injected {
+    fn wall(&self) -> Timestamp {
+        match self {
+            Self::Manual(clock) => clock.wall(),
+            Self::Paced(_) => Timestamp(system::coarse_wall_millis()),
+        }
+    }
+
+    fn monotonic(&self) -> Monotonic {
+        match self {
+            Self::Manual(clock) => Monotonic(clock.monotonic.load(Ordering::Relaxed)),
+            Self::Paced(pace) => {
+                Monotonic(system::coarse_monotonic_millis().saturating_mul(pace.get().into()))
+            }
         }
     }
 }

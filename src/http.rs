@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use url::{Host, Url};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::clock::Clock;
 use crate::secret::{Secret, SecretBytes};
 
 /// How we name ourselves to servers.
@@ -66,7 +67,7 @@ pub struct Request {
     pub headers: Vec<(String, Secret)>,
     /// Content type and body.
     pub body: Option<(&'static str, SecretBytes)>,
-    /// When the whole reply must be here, counted from the call.
+    /// When the whole reply must be here, counted from the call by the client's clock.
     pub deadline: Duration,
     /// Who named the host.
     pub host_rule: HostRule,
@@ -145,6 +146,7 @@ impl fmt::Debug for dyn Transport {
 #[derive(Default)]
 pub struct Client {
     options: Options,
+    clock: Clock,
     instead: Option<Arc<dyn Transport>>,
     open: OnceLock<reqwest::Client>,
     local: OnceLock<reqwest::Client>,
@@ -177,6 +179,7 @@ impl Client {
     pub const fn new(options: Options) -> Self {
         Self {
             options,
+            clock: Clock::system(),
             instead: None,
             open: OnceLock::new(),
             local: OnceLock::new(),
@@ -192,6 +195,11 @@ impl Client {
         }
     }
 
+    /// The same client by another clock.
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
     /// Sends one request and reads its reply. Needs a tokio runtime.
     ///
     /// A reply that breaks off after its status line is a reply, marked `truncated`: what arrived may hold a token that
@@ -200,7 +208,7 @@ impl Client {
         if let Some(transport) = &self.instead {
             return transport.send(request).await;
         }
-        let deadline = Instant::now() + request.deadline;
+        let deadline = Instant::now() + self.clock.real(request.deadline);
         let client = self.transport(self.route(&request)?)?;
         let request = convert(request)?;
         let response = match timeout_at(deadline, client.execute(request)).await {
@@ -245,7 +253,7 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(self.clock.real(CONNECT_TIMEOUT))
             .pool_max_idle_per_host(0)
             .http1_only()
             .http1_max_headers(HEADER_LIMIT);

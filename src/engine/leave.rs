@@ -188,7 +188,7 @@ impl Engine {
             let revoked = revoke::revoke(&http, &spec, client, token, &self.clock);
             Ok(revoked.await?.what)
         };
-        match tokio::time::timeout(REVOCATION_DEADLINE, asked).await {
+        match tokio::time::timeout(self.clock.real(REVOCATION_DEADLINE), asked).await {
             Ok(Ok(what)) => report.step("revocation", true, what),
             Ok(Err(error)) => report.step("revocation", false, error.reason().to_owned()),
             Err(_) => report.step(

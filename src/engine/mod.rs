@@ -544,10 +544,11 @@ impl Engine {
         {
             return Arc::clone(client);
         }
-        let built = Arc::new(match &self.transport {
+        let built = match &self.transport {
             None => http::Client::new(self.http_options.clone()),
             Some(transport) => http::Client::over(Arc::clone(transport)),
-        });
+        };
+        let built = Arc::new(built.with_clock(self.clock.clone()));
         if let Some(inherited) = client.replace((epoch, Arc::clone(&built))) {
             // Sockets of the parent of a fork: neither closed nor used here.
             std::mem::forget(inherited);

@@ -245,7 +245,7 @@ impl Ask<'_> {
             nonce: self.nonce,
             subject: self.subject,
             sent: self.sent,
-            asked_at: received_at.before(clock.monotonic().since(sent)),
+            asked_at: received_at.before(clock.real(clock.monotonic().since(sent))),
             received_at,
             mask: &mask,
         };

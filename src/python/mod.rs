@@ -14,6 +14,8 @@ mod workspace;
 
 use pyo3::prelude::*;
 
+use crate::clock::Clock;
+
 /// The Rust core of evergrant.
 #[pymodule(gil_used = false)]
 #[pyo3(name = "_core")]
@@ -41,6 +43,21 @@ fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(workspace::set_default_workspace, module)?)?;
     // The names are for the package, not for `from ... import *`.
     module.delattr("__all__")
+}
+
+/// The clock of a workspace that was given none: the machine's.
+#[cfg(not(debug_assertions))]
+fn unless_injected() -> Clock {
+    Clock::system()
+}
+
+/// The clock of a workspace that was given none: the machine's, or with `EVERGRANT_TEST_PACE=50` one by which the lease
+/// and every deadline of a request come 50 times sooner.
+#[cfg(debug_assertions)]
+fn unless_injected() -> Clock {
+    let pace = std::env::var("EVERGRANT_TEST_PACE").ok();
+    let pace = pace.and_then(|pace| pace.parse().ok());
+    pace.map_or_else(Clock::system, Clock::paced)
 }
 
 /// Arms the fault points that `EVERGRANT_TEST_FAULTS` names: `refresh.claimed=freeze,refresh.commit=kill`.

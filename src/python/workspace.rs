@@ -57,7 +57,9 @@ impl Workspace {
             store: store.map(|store| store.to_string_lossy().into_owned()),
             key: key.map(explicit_key).transpose()?,
             network,
-            clock: clock.map_or_else(Clock::system, |clock| Clock::manual(Arc::clone(&clock.0))),
+            clock: clock.map_or_else(super::unless_injected, |clock| {
+                Clock::manual(Arc::clone(&clock.0))
+            }),
             transient: false,
         };
         let environment = environment(py)?;

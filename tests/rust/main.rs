@@ -3,6 +3,7 @@
 
 mod account;
 mod authorize;
+mod clock;
 mod discovery;
 mod engine;
 mod http;

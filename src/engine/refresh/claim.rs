@@ -312,7 +312,8 @@ impl Lead<'_> {
         }
         let now = self.engine.clock.monotonic();
         let age = LEASE.saturating_sub(attempt.deadline.since(now)) + now.since(attempt.deadline);
-        self.engine.clock.wall().before(age)
+        let clock = &self.engine.clock;
+        clock.wall().before(clock.real(age))
     }
 
     /// After a commit that brought no token, the next caller must not ask at once.

@@ -351,6 +351,7 @@ pub(crate) fn pause_after(tries: u32) -> Duration {
 /// Waits for another leader's attempt, a little longer each time by chance, so that waiters don't march in step.
 async fn pause(engine: &Engine, attempt: &Attempt) {
     let left = attempt.deadline.since(engine.clock.monotonic());
+    let left = engine.clock.real(left);
     let pause = Duration::from_millis(25).mul_f64(1.0 + 3.0 * engine.runtime.fraction());
     let pause = pause.min(left.max(Duration::from_millis(1)));
     engine.runtime.sleep(pause).await;

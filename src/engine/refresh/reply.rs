@@ -177,7 +177,7 @@ impl Engine {
         const PAUSE: Duration = Duration::from_secs(1);
         let until = self.clock.monotonic().after(LEASE);
         while self.commit_left_behind(key).await.is_err() && self.clock.monotonic() < until {
-            self.runtime.sleep(PAUSE).await;
+            self.runtime.sleep(self.clock.real(PAUSE)).await;
         }
     }
 
