@@ -7,7 +7,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub const USER_AGENT: &str = concat!("evergrant/", env!("CARGO_PKG_VERSION"));
 pub const BODY_LIMIT: usize = 1 << 20;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a reply is looked for after its deadline: a process that was stopped finds both when it goes on.
+const LAST_LOOK: Duration = Duration::from_secs(2);
 const HEADER_LIMIT: usize = 100;
 
 /// Which servers may be talked to.
@@ -208,15 +210,18 @@ impl Client {
         if let Some(transport) = &self.instead {
             return transport.send(request).await;
         }
-        let deadline = Instant::now() + self.clock.real(request.deadline);
+        let mut patience = Patience {
+            until: Instant::now() + self.clock.real(request.deadline),
+            last_look: Some(self.clock.real(LAST_LOOK)),
+        };
         let client = self.transport(self.route(&request)?)?;
         let request = convert(request)?;
-        let response = match timeout_at(deadline, client.execute(request)).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(failure(&error)),
-            Err(_) => return Err(Failure::NoReply("no answer in time".to_owned())),
+        let response = match patience.wait_for(client.execute(request)).await {
+            Some(Ok(response)) => response,
+            Some(Err(error)) => return Err(failure(&error)),
+            None => return Err(Failure::NoReply("no answer in time".to_owned())),
         };
-        Ok(receive(response, deadline).await)
+        Ok(receive(response, patience).await)
     }
 
     /// Names are judged when they are resolved, addresses here: no resolver sees them.
@@ -390,14 +395,32 @@ fn convert(request: Request) -> Result<reqwest::Request, Failure> {
     Ok(converted)
 }
 
-async fn receive(mut response: reqwest::Response, deadline: Instant) -> Reply {
+/// Waits until a deadline, and a moment longer for what arrived while this process was stopped.
+struct Patience {
+    until: Instant,
+    last_look: Option<Duration>,
+}
+
+impl Patience {
+    async fn wait_for<F: Future>(&mut self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        loop {
+            if let Ok(output) = timeout_at(self.until, future.as_mut()).await {
+                return Some(output);
+            }
+            self.until = Instant::now() + self.last_look.take()?;
+        }
+    }
+}
+
+async fn receive(mut response: reqwest::Response, mut patience: Patience) -> Reply {
     let status = response.status().as_u16();
     let headers = std::mem::take(response.headers_mut());
     let mut body = Body::default();
     let whole = loop {
-        match timeout_at(deadline, response.chunk()).await {
-            Ok(Ok(Some(chunk))) if body.append(&chunk) => {}
-            Ok(Ok(None)) => break true,
+        match patience.wait_for(response.chunk()).await {
+            Some(Ok(Some(chunk))) if body.append(&chunk) => {}
+            Some(Ok(None)) => break true,
             _ => break false,
         }
     };

@@ -1,8 +1,11 @@
 //! One request, one bounded reply, and failures that say whether bytes may have left.
 
+use std::io::{Read as _, Write as _};
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
+use _core::clock::Clock;
 use _core::http::{
     BODY_LIMIT, Client, Failure, HostRule, Method, Network, Options, Reply, Request, is_public,
 };
@@ -33,6 +36,11 @@ fn request(url: &str) -> Request {
 
 async fn send(url: &str) -> Result<Reply, Failure> {
     Client::new(Options::default()).send(request(url)).await
+}
+
+/// A client whose deadlines come 200 times sooner.
+fn hasty() -> Client {
+    Client::new(Options::default()).with_clock(Clock::paced(NonZeroU32::new(200).unwrap()))
 }
 
 #[tokio::test]
@@ -139,8 +147,8 @@ async fn a_reply_that_drips_past_the_deadline_is_what_arrived_of_it() {
         std::future::pending::<()>().await;
     });
     let mut request = request(&format!("http://{address}"));
-    request.deadline = Duration::from_millis(300);
-    let reply = Client::new(Options::default()).send(request).await.unwrap();
+    request.deadline = Duration::from_secs(60);
+    let reply = hasty().send(request).await.unwrap();
     assert_eq!((reply.body.expose(), reply.truncated), (&b"drop"[..], true));
 }
 
@@ -221,13 +229,59 @@ async fn silence_and_garbage_after_the_request_leave_it_open() {
 #[tokio::test]
 async fn a_server_that_never_answers_leaves_it_open_at_the_deadline() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut request = request(&format!("http://{}", listener.local_addr().unwrap()));
-    request.deadline = Duration::from_millis(100);
-    let failure = Client::new(Options::default())
-        .send(request)
-        .await
-        .unwrap_err();
+    let request = request(&format!("http://{}", listener.local_addr().unwrap()));
+    let failure = hasty().send(request).await.unwrap_err();
     assert_eq!(failure, Failure::NoReply("no answer in time".to_owned()));
+}
+
+/// Stops this process from the moment the request is at the server until its `deadline` has passed; meanwhile the
+/// server answers with `parts`, of which the first is read before the process stops.
+async fn stopped_until_after(deadline: Duration, parts: [&'static [u8]; 2]) -> Reply {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopping) = tokio::sync::oneshot::channel();
+    let (tell, stopped) = std::sync::mpsc::channel();
+    let (wake, waking) = std::sync::mpsc::channel();
+    let server = std::thread::spawn(move || {
+        let passed = std::time::Instant::now() + deadline;
+        let (mut stream, _) = listener.accept().unwrap();
+        assert_ne!(stream.read(&mut [0; 4096]).unwrap(), 0);
+        stream.write_all(parts[0]).unwrap();
+        stop.send(()).unwrap();
+        stopped.recv().unwrap();
+        stream.write_all(parts[1]).unwrap();
+        std::thread::sleep(passed.saturating_duration_since(std::time::Instant::now()));
+        wake.send(()).unwrap();
+    });
+    tokio::spawn(async move {
+        stopping.await.unwrap();
+        // What has arrived by now is read first.
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        tell.send(()).unwrap();
+        // The only thread of this runtime: nothing of ours runs meanwhile.
+        waking.recv().unwrap();
+    });
+    let mut request = request(&format!("http://{address}"));
+    request.deadline = deadline;
+    let reply = Client::new(Options::default()).send(request).await.unwrap();
+    server.join().unwrap();
+    reply
+}
+
+#[tokio::test]
+async fn a_reply_that_came_while_the_process_was_stopped_is_read_after_the_deadline() {
+    let whole = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    let reply = stopped_until_after(Duration::from_millis(500), [b"", whole]).await;
+    assert_eq!((reply.body.expose(), reply.truncated), (&b"ok"[..], false));
+}
+
+#[tokio::test]
+async fn the_rest_of_a_reply_that_came_while_the_process_was_stopped_is_read_after_the_deadline() {
+    let head = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no";
+    let reply = stopped_until_after(Duration::from_millis(500), [head, b"k"]).await;
+    assert_eq!((reply.body.expose(), reply.truncated), (&b"ok"[..], false));
 }
 
 #[tokio::test]
