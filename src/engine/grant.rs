@@ -8,7 +8,7 @@ use crate::engine::config::Integration;
 use crate::engine::freshness::StoredToken;
 use crate::engine::open::check_name;
 use crate::engine::refresh::{TRIES, pause_after, stored_token};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Account, ConnectionKey, Grant, GrantType, Status, Token};
 use crate::oauth::response::Issued;
 use crate::provider::{Spec, scope};
@@ -136,20 +136,6 @@ impl Engine {
         for scope in scopes {
             scope::validate(&spec.scopes, &key.integration.provider, scope)?;
         }
-        let fingerprint = self.fingerprint(&refresh_token).await?;
-        if let Some(holder) = self.store.holder(&self.workspace, &fingerprint).await?
-            && holder != key
-        {
-            return Err(Error::invalid_parameter(
-                "refresh_token_held",
-                format!(
-                    "the connection {} of {} holds this refresh token already: two that refresh it would end each other",
-                    holder.connection, holder.integration.provider
-                ),
-            )
-            .of_provider(&key.integration.provider)
-            .hint(self.command(&format!("status {}", holder.integration.provider))));
-        }
         let requested = self.requested_scopes(&integration, &spec, scopes);
         let grant = Grant {
             refresh_token: Some(refresh_token),
@@ -184,7 +170,7 @@ impl Engine {
                 Ok(Some(generation)) => return Ok(generation),
                 // Another commit came first: over that one.
                 Ok(None) => {}
-                Err(error) if tries < TRIES => {
+                Err(error) if tries < TRIES && *error.kind() == ErrorKind::Store => {
                     let reason = error.reason();
                     tracing::warn!(reason, tries, "the store failed, once more");
                     self.runtime.sleep(pause_after(tries)).await;
@@ -238,6 +224,8 @@ impl Engine {
                     .await?,
             ),
             fingerprint,
+            // A sign-in may bring a refresh token that another connection has: some providers give one account one.
+            only_holder: what == "imported",
             token: token_row,
             drop_tokens: true,
             expires_at: stored.as_ref().and_then(|stored| stored.token.expires_at),
@@ -246,12 +234,28 @@ impl Engine {
             durable: true,
             ..self.commit_of(key, loaded.generation(), generation, what, "")
         };
-        if self.store.commit(commit).await? == Committed::Lost {
-            return Ok(None);
+        match self.store.commit(commit).await? {
+            Committed::Done => {}
+            Committed::Lost => return Ok(None),
+            Committed::Held(holder) => return Err(self.refresh_token_held(key, &holder)),
         }
         self.cache.drop_connection(key);
         tracing::info!(provider = %key.integration.provider, connection = %key.connection, what);
         Ok(Some(generation))
+    }
+}
+
+impl Engine {
+    fn refresh_token_held(&self, key: &ConnectionKey, holder: &ConnectionKey) -> Error {
+        Error::invalid_parameter(
+            "refresh_token_held",
+            format!(
+                "the connection {} of {} holds this refresh token already: two that refresh it would end each other",
+                holder.connection, holder.integration.provider
+            ),
+        )
+        .of_provider(&key.integration.provider)
+        .hint(self.command(&format!("status {}", holder.integration.provider)))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Leaving: `disconnect` (the tokens go, the configuration stays) and `remove` (all goes).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::Engine;
@@ -20,7 +21,7 @@ impl Engine {
     /// The connection is marked first, so that nobody gets a token from then on, in any process. Killed in between, the
     /// next call finishes. What may live on is reported.
     pub async fn disconnect(
-        &self,
+        self: &Arc<Self>,
         provider: &str,
         grant_type: Option<GrantType>,
         connection: &str,
@@ -39,7 +40,7 @@ impl Engine {
 
     /// Disconnects every connection of an integration and forgets the integration itself.
     pub async fn remove(
-        &self,
+        self: &Arc<Self>,
         provider: &str,
         grant_type: Option<GrantType>,
         revoke: bool,
@@ -47,18 +48,24 @@ impl Engine {
         let meant = self.meant(provider, grant_type).await?;
         self.require_writable("remove")?;
         let mut report = Report::begin();
-        for row in self.all_connections(Some(&meant.key)).await? {
-            self.leave(&meant, &row.key, revoke, &mut report).await?;
+        loop {
+            for row in self.all_connections(Some(&meant.key)).await? {
+                self.leave(&meant, &row.key, revoke, &mut report).await?;
+            }
+            match &meant.row {
+                // A sign-in that ended meanwhile is left as well: what it brought has to be revoked.
+                Some(row)
+                    if row.key == meant.key
+                        && !self.store.delete_integration(&meant.key).await? => {}
+                _ => break,
+            }
         }
         match &meant.row {
-            Some(row) if row.key == meant.key => {
-                self.store.delete_integration(&meant.key).await?;
-                report.step(
-                    "configuration",
-                    true,
-                    format!("{} ({}) removed", meant.key.provider, meant.key.grant_type),
-                );
-            }
+            Some(row) if row.key == meant.key => report.step(
+                "configuration",
+                true,
+                format!("{} ({}) removed", meant.key.provider, meant.key.grant_type),
+            ),
             Some(row) => report.step(
                 "configuration",
                 true,
@@ -71,7 +78,7 @@ impl Engine {
     }
 
     async fn leave(
-        &self,
+        self: &Arc<Self>,
         meant: &Meant,
         key: &ConnectionKey,
         revoke: bool,

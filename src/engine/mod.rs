@@ -97,7 +97,7 @@ impl Engine {
     /// `NotConfigured`, `NotConnected`, `ReauthorizationRequired`, `MissingScopes`, `ProviderRejected`,
     /// `ProviderUnavailable`, `InvalidParameter` for a `min_ttl` no token lives, and store and key errors.
     pub async fn get_token(self: &Arc<Self>, request: &TokenRequest) -> Result<Arc<Slot>> {
-        self.look_for_changes().await?;
+        let era = self.look_for_changes().await?;
         if let Some((key, slot)) = self.cached_slot(request)
             && self.suits(&key, &slot, request)
         {
@@ -110,7 +110,7 @@ impl Engine {
             integration: meant.key.clone(),
             connection: request.connection.as_str().into(),
         };
-        let slot = self.token_of(&meant, &key, request).await;
+        let slot = self.token_of(meant, era, &key, request).await;
         let slot = slot.map_err(|error| {
             error
                 .of_provider(&key.integration.provider)
@@ -129,30 +129,28 @@ impl Engine {
         (slot.fresh() && self.suits(&key, &slot, request)).then_some(slot)
     }
 
+    /// `meant` was read in `era` of the cache.
     async fn token_of(
         self: &Arc<Self>,
-        meant: &Meant,
+        mut meant: Meant,
+        mut era: u64,
         key: &ConnectionKey,
         request: &TokenRequest,
     ) -> Result<Arc<Slot>> {
-        let Some(row) = &meant.row else {
-            return Err(self
-                .open_integration(&meant.key, None)
-                .await
-                .err()
-                .unwrap_or_else(|| self.not_connected(key)));
-        };
         let resource = match &request.resource {
-            Some(resource) => self.resource_of(meant, resource).await?,
-            None => String::new(),
+            Some(resource) if meant.row.is_some() => self.resource_of(&meant, resource).await?,
+            _ => String::new(),
         };
         let need = request.need();
         let service = key.integration.grant_type == GrantType::ClientCredentials;
-        let revision = service.then_some(row.revision);
         // What was fetched for this very call, and the generation before.
         let mut flown: Option<(Arc<StoredToken>, u64)> = None;
         loop {
-            let era = self.look_for_changes().await?;
+            let Some(row) = &meant.row else {
+                let opened = self.open_integration(&meant.key, None).await;
+                return Err(opened.err().unwrap_or_else(|| self.not_connected(key)));
+            };
+            let revision = service.then_some(row.revision);
             // Before the store is read: another caller may cache what is newer meanwhile.
             let newest = self.cache.newest(key, &resource);
             let loaded = self.store.load(key, &resource).await?;
@@ -165,13 +163,13 @@ impl Engine {
                 && !service
                 && stored.token.revision != row.revision
             {
-                self.check_identity(meant, key, &loaded).await?;
+                self.check_identity(&meant, key, &loaded).await?;
             }
             let freshness = judge(stored.as_deref(), key, &need, revision, self.clock.wall());
             tracing::debug!(provider = %key.integration.provider, connection = %key.connection,
                 freshness = freshness.as_str(), "judged");
             if let (Some(stored), true) = (&stored, freshness.serves()) {
-                self.check_scopes(meant, key, &loaded, stored, &request.scopes)
+                self.check_scopes(&meant, key, &loaded, stored, &request.scopes)
                     .await?;
                 if freshness == Freshness::Expiring {
                     self.refresh_in_background(key, &resource, &loaded);
@@ -189,11 +187,12 @@ impl Engine {
                 return Err(self.min_ttl_too_long(min_ttl, lifetime));
             }
             if let Some((fetched, before)) = flown
+                && freshness != Freshness::Reconfigured
                 && (loaded.generation() == before || stored.as_deref() == Some(&*fetched))
             {
                 // A lifetime of zero serves those who waited. One that another grant has replaced serves nobody.
                 let stored = fetched;
-                self.check_scopes(meant, key, &loaded, &stored, &request.scopes)
+                self.check_scopes(&meant, key, &loaded, &stored, &request.scopes)
                     .await?;
                 return Ok(self.cache.put(key, stored, loaded.generation(), era));
             }
@@ -221,7 +220,7 @@ impl Engine {
                         Some(stored)
                             if self.serves_meanwhile(&stored, freshness, request, &error) =>
                         {
-                            self.check_scopes(meant, key, &loaded, &stored, &request.scopes)
+                            self.check_scopes(&meant, key, &loaded, &stored, &request.scopes)
                                 .await?;
                             Ok(self.cache.put(key, stored, loaded.generation(), era))
                         }
@@ -229,6 +228,10 @@ impl Engine {
                     };
                 }
             }
+            // The configuration may have changed during the flight, and the token be one of the old.
+            era = self.look_for_changes().await?;
+            let grant_type = Some(key.integration.grant_type);
+            meant = self.meant(&key.integration.provider, grant_type).await?;
         }
     }
 

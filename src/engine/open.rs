@@ -263,6 +263,7 @@ fn over(
 /// Holds the key against the store, and stores what processes that are gone left in their slots.
 async fn begin(engine: Engine) -> Result<Arc<Engine>> {
     engine.keys.check(&*engine.store).await?;
+    let engine = Arc::new(engine);
     if engine.store.writable()
         && let Err(error) = engine.replay_orphans(None).await
     {
@@ -272,7 +273,7 @@ async fn begin(engine: Engine) -> Result<Arc<Engine>> {
             "replies left in slots could not be stored"
         );
     }
-    Ok(Arc::new(engine))
+    Ok(engine)
 }
 
 /// The engine that already serves this workspace of this store with this key and these options.

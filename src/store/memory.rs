@@ -12,7 +12,7 @@ use super::{
 };
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{ConnectionKey, IntegrationKey};
+use crate::model::{ConnectionKey, GrantType, IntegrationKey};
 use crate::system::{self, Liveness, Owner};
 
 /// How such a store is named.
@@ -172,8 +172,16 @@ impl Store for MemoryStore {
         })
     }
 
-    fn delete_integration<'a>(&'a self, key: &'a IntegrationKey) -> StoreFuture<'a, ()> {
+    fn delete_integration<'a>(&'a self, key: &'a IntegrationKey) -> StoreFuture<'a, bool> {
         self.with(move |tables| {
+            let holds = |(name, connection): (&ConnectionKey, &Connection)| {
+                name.integration == *key && connection.row.grant.is_some()
+            };
+            if key.grant_type == GrantType::AuthorizationCode
+                && tables.connections.iter().any(holds)
+            {
+                return Ok(false);
+            }
             tables.integrations.remove(key);
             tables.pending.retain(|_, row| row.key.integration != *key);
             for (name, connection) in &mut tables.connections {
@@ -186,7 +194,7 @@ impl Store for MemoryStore {
                 let tombstone = Connection::tombstone(&name, 1);
                 tables.connections.entry(name).or_insert(tombstone);
             }
-            Ok(())
+            Ok(true)
         })
     }
 
@@ -341,22 +349,6 @@ impl Store for MemoryStore {
         lock(&self.abandoned).retain(|other| other.spilled != orphan.spilled);
         Ok(())
     }
-
-    fn holder<'a>(
-        &'a self,
-        workspace: &'a str,
-        fingerprint: &'a [u8],
-    ) -> StoreFuture<'a, Option<ConnectionKey>> {
-        self.with(move |tables| {
-            let mut all = tables.connections.iter();
-            Ok(all
-                .find(|(key, connection)| {
-                    &*key.integration.workspace == workspace
-                        && connection.fingerprint.as_deref() == Some(fingerprint)
-                })
-                .map(|(key, _)| key.clone()))
-        })
-    }
 }
 
 impl Tables {
@@ -377,6 +369,11 @@ impl Tables {
     fn commit(&mut self, commit: Commit) -> Result<Committed> {
         if self.generation(&commit.key) != commit.expected {
             return Ok(Committed::Lost);
+        }
+        if commit.only_holder
+            && let Some(holder) = self.other_holder(&commit)
+        {
+            return Ok(Committed::Held(holder.clone()));
         }
         self.must_open([
             commit.grant.as_ref(),
@@ -430,6 +427,18 @@ impl Tables {
             self.events.pop_front();
         }
         Ok(Committed::Done)
+    }
+
+    /// The other connection of the workspace that holds the refresh token of `commit`.
+    fn other_holder(&self, commit: &Commit) -> Option<&ConnectionKey> {
+        let fingerprint = commit.fingerprint.as_ref()?;
+        let mut all = self.connections.iter();
+        let holds = |(key, connection): &(&ConnectionKey, &Connection)| {
+            **key != commit.key
+                && key.integration.workspace == commit.key.integration.workspace
+                && connection.fingerprint.as_ref() == Some(fingerprint)
+        };
+        all.find(holds).map(|(key, _)| key)
     }
 
     /// Refuses records under a data key that is gone: nobody could open them.

@@ -57,8 +57,9 @@ pub trait Store: Send + Sync {
     fn put_integration(&self, row: IntegrationRow, expected: Option<u64>) -> StoreFuture<'_, bool>;
 
     /// Removes an integration with its tokens, attempts and pending sign-ins; its connections become tombstones, and
-    /// so does one that has only an attempt: a reply under way must find another generation.
-    fn delete_integration<'a>(&'a self, key: &'a IntegrationKey) -> StoreFuture<'a, ()>;
+    /// so does one that has only an attempt: a reply under way must find another generation. `false`, and nothing is
+    /// removed, while a connection holds a person's grant: that one has to be left first.
+    fn delete_integration<'a>(&'a self, key: &'a IntegrationKey) -> StoreFuture<'a, bool>;
 
     /// A connection with its token of one resource and its attempt, read in one snapshot.
     fn load<'a>(&'a self, key: &'a ConnectionKey, resource: &'a str) -> StoreFuture<'a, Loaded>;
@@ -117,13 +118,6 @@ pub trait Store: Send + Sync {
 
     /// Forgets an orphan: it is committed, or can never be.
     fn forget_orphan(&self, orphan: &Orphan) -> Result<()>;
-
-    /// Fingerprints (keyed hashes) of refresh tokens in a workspace: the connection that holds one.
-    fn holder<'a>(
-        &'a self,
-        workspace: &'a str,
-        fingerprint: &'a [u8],
-    ) -> StoreFuture<'a, Option<ConnectionKey>>;
 }
 
 impl std::fmt::Debug for dyn Store {
@@ -375,6 +369,8 @@ pub struct Commit {
     pub grant: Option<Sealed>,
     /// Keyed hash of the new grant's refresh token.
     pub fingerprint: Option<Vec<u8>>,
+    /// Whether no other connection of the workspace may hold that refresh token.
+    pub only_holder: bool,
     /// The new token, sealed for `generation`.
     pub token: Option<TokenRow>,
     /// Drops the grant (tombstone).
@@ -407,12 +403,14 @@ impl Commit {
 }
 
 /// The answer to a commit.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Committed {
     /// Stored; the generation is now the commit's.
     Done,
     /// Another commit came first; nothing was stored.
     Lost,
+    /// This other connection holds the refresh token of an [only holder](Commit::only_holder); nothing was stored.
+    Held(ConnectionKey),
 }
 
 /// A pending sign-in.

@@ -155,7 +155,7 @@ impl Store for SqliteStore {
         })
     }
 
-    fn delete_integration<'a>(&'a self, key: &'a IntegrationKey) -> StoreFuture<'a, ()> {
+    fn delete_integration<'a>(&'a self, key: &'a IntegrationKey) -> StoreFuture<'a, bool> {
         let key = key.clone();
         self.write(true, move |connection| {
             queries::delete_integration(connection, &key)
@@ -271,16 +271,6 @@ impl Store for SqliteStore {
     fn forget_orphan(&self, orphan: &Orphan) -> Result<()> {
         let _entered = system::enter();
         self.inner.spill.forget(orphan)
-    }
-
-    fn holder<'a>(
-        &'a self,
-        workspace: &'a str,
-        fingerprint: &'a [u8],
-    ) -> StoreFuture<'a, Option<ConnectionKey>> {
-        self.read(None, move |connection| {
-            queries::holder(connection, workspace, fingerprint)
-        })
     }
 }
 

@@ -446,7 +446,7 @@ fn parent_and_forked_children_write_without_losing_a_commit() {
         ended.store(true, Ordering::Relaxed);
         outcomes
     });
-    assert_eq!(outcomes, [(0, Committed::Done); 20]);
+    assert_eq!(outcomes, vec![(0, Committed::Done); 20]);
 }
 
 #[test]

@@ -111,7 +111,7 @@ contract! {
         wait(store.commit(Commit { token: Some(token(key, 2, "", b"token")), ..commit("alice", 1) }));
         let loaded = now(store.load(&connection("alice"), ""));
         assert_eq!(loaded.connection.and_then(|row| row.grant), grant);
-        assert_eq!(now(store.holder("default", b"print")), Some(connection("alice")));
+        assert_eq!(holder(store, "default", b"print"), Some(connection("alice")));
     }
 
     fn tokens_of_resources_stand_beside_each_other(store: &dyn Store, key: i64) {
@@ -142,7 +142,7 @@ contract! {
         let row = loaded.connection.expect("a tombstone");
         assert_eq!((row.generation, row.state, row.refreshed_at), (2, StoredState::Disconnected, None));
         assert_eq!((row.grant, loaded.token), (None, None));
-        assert_eq!(now(store.holder("default", b"print")), None);
+        assert_eq!(holder(store, "default", b"print"), None);
         assert_eq!(now(store.list("default", None, None, 9)), []);
         assert_eq!(wait(store.commit(commit("alice", 0))), Committed::Lost);
         assert_eq!(wait(store.commit(commit("alice", 2))), Committed::Done);
@@ -332,12 +332,15 @@ contract! {
             connection: "alice".into(),
         };
         wait(store.commit(Commit { key: neighbour.clone(), ..commit("alice", 0) }));
-        wait(store.delete_integration(&integration()));
+        assert!(!wait(store.delete_integration(&integration())), "a grant has to be left first");
+        assert!(now(store.integration(&integration())).is_some());
+        wait(store.commit(Commit { state: StoredState::Disconnecting, drop_grant: true, ..commit("alice", 1) }));
+        assert!(wait(store.delete_integration(&integration())));
         assert_eq!(now(store.integration(&integration())), None);
         assert_eq!(now(store.pending(b"state")), None);
-        assert_eq!(now(store.holder("default", b"print")), None);
+        assert_eq!(holder(store, "default", b"print"), None);
         let loaded = now(store.load(&connection("alice"), ""));
-        assert_eq!((loaded.generation(), loaded.token, loaded.attempt), (2, None, None));
+        assert_eq!((loaded.generation(), loaded.token, loaded.attempt), (3, None, None));
         let row = loaded.connection.expect("a tombstone");
         assert_eq!((row.state, row.grant), (StoredState::Disconnected, None));
         let left = now(store.list("default", None, None, 9));
@@ -389,12 +392,39 @@ contract! {
     fn a_refresh_token_is_found_by_its_fingerprint_in_its_workspace(store: &dyn Store, key: i64) {
         let grant = Some(sealed(key, 1, b"grant"));
         wait(store.commit(Commit { grant, fingerprint: Some(b"print".to_vec()), ..commit("alice", 0) }));
-        assert_eq!(now(store.holder("default", b"print")), Some(connection("alice")));
-        assert_eq!(now(store.holder("default", b"other")), None);
-        assert_eq!(now(store.holder("other", b"print")), None);
+        assert_eq!(holder(store, "default", b"print"), Some(connection("alice")));
+        assert_eq!(holder(store, "default", b"other"), None);
+        assert_eq!(holder(store, "other", b"print"), None);
         let rotated = Commit { grant: Some(sealed(key, 2, b"next")), fingerprint: Some(b"next".to_vec()), ..commit("alice", 1) };
         wait(store.commit(rotated));
-        assert_eq!(now(store.holder("default", b"print")), None);
+        assert_eq!(holder(store, "default", b"print"), None);
+    }
+
+    fn of_many_imports_of_one_refresh_token_at_once_one_is_stored(store: &dyn Store, key: i64) {
+        let start = Barrier::new(8);
+        let outcomes: Vec<(ConnectionKey, Committed)> = thread::scope(|scope| {
+            let imports = (0..8).map(|number: u8| {
+                let start = &start;
+                scope.spawn(move || {
+                    let import = Commit {
+                        grant: Some(sealed(key, 1, &[number])),
+                        fingerprint: Some(b"print".to_vec()),
+                        only_holder: true,
+                        ..commit(&number.to_string(), 0)
+                    };
+                    start.wait();
+                    (import.key.clone(), wait(store.commit(import)))
+                })
+            });
+            imports.collect::<Vec<_>>().into_iter().map(|import| import.join().expect("no panic")).collect()
+        });
+        let (stored, refused): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(|(_, outcome)| *outcome == Committed::Done);
+        assert_eq!(stored.len(), 1);
+        assert!(refused.iter().all(|(_, outcome)| *outcome == Committed::Held(stored[0].0.clone())));
+        assert_eq!(now(store.list("default", None, None, 9)).len(), 1);
+        let again = Commit { grant: Some(sealed(key, 2, b"again")), fingerprint: Some(b"print".to_vec()), only_holder: true,
+            key: stored[0].0.clone(), ..commit("", 1) };
+        assert_eq!(wait(store.commit(again)), Committed::Done, "its own holder may import it again");
     }
 
     fn a_record_under_a_data_key_that_is_gone_is_refused_whole(store: &dyn Store, key: i64) {
@@ -527,6 +557,7 @@ pub(crate) fn commit(name: &str, expected: u64) -> Commit {
         state: StoredState::Connected,
         grant: None,
         fingerprint: None,
+        only_holder: false,
         token: None,
         drop_grant: false,
         drop_tokens: false,
@@ -540,6 +571,25 @@ pub(crate) fn commit(name: &str, expected: u64) -> Commit {
             reason: "expired".to_owned(),
             at: Timestamp::from_millis(0),
         },
+    }
+}
+
+/// The connection of a workspace that holds a refresh token: who wants to be its only holder is told.
+fn holder(store: &dyn Store, workspace: &str, fingerprint: &[u8]) -> Option<ConnectionKey> {
+    let mut key = connection("nobody");
+    key.integration.workspace = workspace.into();
+    let expected = now(store.load(&key, "")).generation();
+    let attempted = Commit {
+        key,
+        state: StoredState::Disconnected,
+        fingerprint: Some(fingerprint.to_vec()),
+        only_holder: true,
+        ..commit("", expected)
+    };
+    match wait(store.commit(attempted)) {
+        Committed::Held(holder) => Some(holder),
+        Committed::Done => None,
+        Committed::Lost => panic!("nobody else writes it"),
     }
 }
 

@@ -7,6 +7,7 @@ mod claim;
 mod outcome;
 mod reply;
 mod unrecorded;
+mod unwanted;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -11,8 +11,6 @@ use crate::engine::record::{Note, Spill};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Account, Grant, Refusal};
 use crate::oauth::response::Issued;
-use crate::oauth::revoke::RevokedToken;
-use crate::oauth::{self};
 use crate::provider::Condemns;
 use crate::secret::RefreshToken;
 use crate::store::{Commit, Committed, EndingOutcome, Slot, StoredState};
@@ -56,7 +54,7 @@ impl Lead<'_> {
         let spill = reply.spill.clone();
         match self.engine.keep(&self.order.key, reply).await? {
             Committed::Done => Ok(Next::Landed(Arc::new(stored))),
-            Committed::Lost => self.lost(spill).await,
+            Committed::Lost | Committed::Held(_) => self.lost(spill).await,
         }
     }
 
@@ -177,7 +175,7 @@ impl Lead<'_> {
                     .engine
                     .reauthorization_required(&self.order.key, Some(&grant)))
             }
-            Committed::Lost => {
+            Committed::Lost | Committed::Held(_) => {
                 self.release().await?;
                 Ok(Next::LookAgain)
             }
@@ -193,7 +191,9 @@ impl Lead<'_> {
         refresh_token.is_some() && refresh_token != before
     }
 
-    /// Another commit came before ours: a reconnect or another leader's counts, after a leave ours is revoked.
+    /// Another commit came before ours: another leader's is adopted, after a leave ours is revoked. After a reconnect ours
+    /// is dropped as the grant before a reconnect always is: many providers know one grant per account and application,
+    /// and revoking the old refresh token would end the new one.
     async fn lost(&self, ours: Spill) -> Result<Next> {
         self.release().await?;
         let loaded = self.engine.store.load(&self.order.key, "").await?;
@@ -207,16 +207,12 @@ impl Lead<'_> {
         let refresh_token = ours.grant.refresh_token.as_ref();
         let refresh_token = refresh_token.filter(|token| self.rotated(Some(token)));
         let access_token = ours.token.as_ref().map(|stored| &stored.token.value);
-        let rules = &self.spec.revocation;
-        if let Some(token) = RevokedToken::choose(rules, refresh_token, access_token) {
-            let http = self.engine.http();
-            let client = self.integration.client(&self.spec);
-            let revoked =
-                oauth::revoke::revoke(&http, &self.spec, client, token, &self.engine.clock);
-            if let Err(error) = revoked.await {
-                let reason = error.reason();
-                tracing::warn!(reason, "a token issued while disconnecting lives on");
-            }
+        let revoked =
+            self.engine
+                .revoke_unwanted(&self.integration, &self.spec, refresh_token, access_token);
+        if let Err(error) = revoked.await {
+            let reason = error.reason();
+            tracing::warn!(reason, "a token issued while disconnecting lives on");
         }
         Err(self.engine.not_connected(&self.order.key))
     }

@@ -15,7 +15,9 @@ use crate::fault;
 use crate::model::{ConnectionKey, Grant, GrantType, Token};
 use crate::provider::{Lifetime, Spec};
 use crate::secret::RefreshToken;
-use crate::store::{AttemptId, Commit, Committed, NewEvent, Slot, Spilled, StoredState, TokenRow};
+use crate::store::{
+    AttemptId, Commit, Committed, NewEvent, Orphan, Slot, Spilled, StoredState, TokenRow,
+};
 use crate::vault::{Kind, Subject};
 
 /// Replies that could not be stored yet: kept until they are.
@@ -155,7 +157,11 @@ impl Engine {
         let Some(reply) = reply else {
             return Ok(());
         };
-        self.commit_reply(key, &reply).await?;
+        let lost = self.commit_reply(key, &reply).await? != Committed::Done;
+        if lost && let Err(error) = self.revoke_if_left(key, &reply.spill).await {
+            let reason = error.reason();
+            tracing::warn!(reason, "what was issued while disconnecting may live on");
+        }
         reply.clear_slot();
         let mut left = self
             .left_behind
@@ -182,47 +188,65 @@ impl Engine {
     }
 
     /// Commits the replies that processes which are gone left in their slots; answers with how many there were.
-    pub(crate) async fn replay_orphans(&self, connection: Option<&ConnectionKey>) -> Result<usize> {
+    pub(crate) async fn replay_orphans(
+        self: &Arc<Self>,
+        connection: Option<&ConnectionKey>,
+    ) -> Result<usize> {
         let mut replayed = 0;
         for orphan in self.store.orphans(connection)? {
-            let Spilled {
-                connection: key,
-                attempt,
-                sealed,
-            } = &orphan.spilled;
-            if key.integration.workspace != self.workspace {
-                continue;
+            if orphan.spilled.connection.integration.workspace == self.workspace {
+                replayed += usize::from(self.replay(orphan).await?);
             }
-            let loaded = self.store.load(key, "").await?;
-            // It must follow the stored generation directly: else it is older than a reconnect.
-            if loaded.generation() > 0 && sealed.generation == loaded.generation() + 1 {
-                let opened = self.open(Subject::Connection(key), Kind::Spill, "", sealed);
-                let spill: Spill = match opened.await {
-                    Ok(spill) => spill,
-                    // One that does not open stays, and stands in nobody's way.
-                    Err(error) => {
-                        let reason = error.reason();
-                        tracing::warn!(reason, "a reply left behind does not open");
-                        continue;
-                    }
-                };
-                let reply = Reply {
-                    spill,
-                    expected: loaded.generation(),
-                    attempt: *attempt,
-                    slot: None,
-                    rotated: true,
-                };
-                // Compare-and-swap decides between those who replay at once.
-                if self.commit_reply(key, &reply).await? == Committed::Done {
-                    replayed += 1;
-                    tracing::info!(provider = %key.integration.provider, connection = %key.connection,
-                        "stored the reply of a process that is gone");
-                }
-            }
-            self.store.forget_orphan(&orphan)?;
         }
         Ok(replayed)
+    }
+
+    async fn replay(self: &Arc<Self>, orphan: Orphan) -> Result<bool> {
+        let Spilled {
+            connection: key,
+            attempt,
+            sealed,
+        } = &orphan.spilled;
+        loop {
+            let loaded = self.store.load(key, "").await?;
+            if loaded
+                .connection
+                .as_ref()
+                .is_some_and(|row| row.state.is_left())
+            {
+                self.give_back(orphan);
+                return Ok(false);
+            }
+            // It must follow the stored generation directly: else it is older than a reconnect.
+            if loaded.generation() == 0 || sealed.generation != loaded.generation() + 1 {
+                self.store.forget_orphan(&orphan)?;
+                return Ok(false);
+            }
+            let opened = self.open(Subject::Connection(key), Kind::Spill, "", sealed);
+            let spill: Spill = match opened.await {
+                Ok(spill) => spill,
+                // One that does not open stays, and stands in nobody's way.
+                Err(error) => {
+                    let reason = error.reason();
+                    tracing::warn!(reason, "a reply left behind does not open");
+                    return Ok(false);
+                }
+            };
+            let reply = Reply {
+                spill,
+                expected: loaded.generation(),
+                attempt: *attempt,
+                slot: None,
+                rotated: true,
+            };
+            // Compare-and-swap decides between those who replay at once, and those who leave meanwhile.
+            if self.commit_reply(key, &reply).await? == Committed::Done {
+                self.store.forget_orphan(&orphan)?;
+                tracing::info!(provider = %key.integration.provider, connection = %key.connection,
+                    "stored the reply of a process that is gone");
+                return Ok(true);
+            }
+        }
     }
 
     pub(super) async fn commit_reply(
@@ -324,6 +348,7 @@ impl Engine {
             state: StoredState::Connected,
             grant: None,
             fingerprint: None,
+            only_holder: false,
             token: None,
             drop_grant: false,
             drop_tokens: false,

@@ -153,7 +153,16 @@ pub(super) fn put_integration(
     Ok(true)
 }
 
-pub(super) fn delete_integration(connection: &Connection, key: &IntegrationKey) -> Result<()> {
+pub(super) fn delete_integration(connection: &Connection, key: &IntegrationKey) -> Result<bool> {
+    let held = connection
+        .prepare_cached(concat!(
+            of_integration!("SELECT 1 FROM connections"),
+            " AND grant_key IS NOT NULL"
+        ))?
+        .exists(integration_params!(key))?;
+    if held && key.grant_type == GrantType::AuthorizationCode {
+        return Ok(false);
+    }
     for sql in [
         of_integration!("DELETE FROM integrations"),
         of_integration!("DELETE FROM tokens"),
@@ -172,7 +181,7 @@ pub(super) fn delete_integration(connection: &Connection, key: &IntegrationKey) 
             .prepare_cached(sql)?
             .execute(integration_params!(key))?;
     }
-    Ok(())
+    Ok(true)
 }
 
 pub(super) fn load(connection: &Connection, key: &ConnectionKey, resource: &str) -> Result<Loaded> {
@@ -302,6 +311,12 @@ pub(super) fn commit(connection: &Connection, commit: &Commit) -> Result<Committ
     if generation(connection, key)? != commit.expected {
         return Ok(Committed::Lost);
     }
+    if commit.only_holder
+        && let Some(fingerprint) = &commit.fingerprint
+        && let Some(holder) = other_holder(connection, key, fingerprint)?
+    {
+        return Ok(Committed::Held(holder));
+    }
     if commit.drop_grant {
         connection
             .prepare_cached(of_connection!(
@@ -422,17 +437,22 @@ pub(super) fn events(
         .collect()
 }
 
-pub(super) fn holder(
+/// The other connection of the workspace that holds a refresh token.
+fn other_holder(
     connection: &Connection,
-    workspace: &str,
+    key: &ConnectionKey,
     fingerprint: &[u8],
 ) -> Result<Option<ConnectionKey>> {
     connection
         .prepare_cached(
             "SELECT workspace, provider, grant_type, connection FROM connections
-             WHERE workspace = ?1 AND fingerprint = ?2",
+             WHERE workspace = :workspace AND fingerprint = :fingerprint
+             AND (provider, grant_type, connection) <> (:provider, :grant_type, :connection) LIMIT 1",
         )?
-        .query_row(params![workspace, fingerprint], connection_key)
+        .query_row(
+            connection_params!(key, ":fingerprint": fingerprint),
+            connection_key,
+        )
         .optional()
 }
 

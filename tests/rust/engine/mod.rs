@@ -36,6 +36,7 @@ mod flight;
 mod freshness;
 mod leave;
 mod loopback;
+mod meanwhile;
 mod outcomes;
 mod record;
 mod replay;
@@ -208,10 +209,16 @@ impl World {
 
     /// A process that starts on a sound store and finds what was left.
     async fn another_with_what_was_left(&self) -> Arc<Engine> {
-        let sound = Unreliable::new(self.store.reliable());
+        self.survivor().await.0
+    }
+
+    /// The same with its store, whose slots can be looked at.
+    async fn survivor(&self) -> (Arc<Engine>, Arc<Unreliable>) {
+        let sound = Arc::new(Unreliable::new(self.store.reliable()));
         let left = std::mem::take(&mut *self.store.left.lock().unwrap());
         *sound.left.lock().unwrap() = left;
-        engine_on(Arc::new(sound), &self.clock, &self.folder).await
+        let engine = engine_on(sound.clone(), &self.clock, &self.folder).await;
+        (engine, sound)
     }
 
     /// The default connection's token, as a caller without wishes gets it.

@@ -110,7 +110,7 @@ impl Store for Unreliable {
         self.inner.put_integration(row, expected)
     }
 
-    fn delete_integration<'a>(&'a self, key: &'a IntegrationKey) -> StoreFuture<'a, ()> {
+    fn delete_integration<'a>(&'a self, key: &'a IntegrationKey) -> StoreFuture<'a, bool> {
         self.inner.delete_integration(key)
     }
 
@@ -223,14 +223,6 @@ impl Store for Unreliable {
             .unwrap()
             .retain(|other| other.spilled != orphan.spilled);
         self.inner.forget_orphan(orphan)
-    }
-
-    fn holder<'a>(
-        &'a self,
-        workspace: &'a str,
-        fingerprint: &'a [u8],
-    ) -> StoreFuture<'a, Option<ConnectionKey>> {
-        self.inner.holder(workspace, fingerprint)
     }
 }
 
