@@ -150,7 +150,12 @@ async fn a_reconnect_between_the_claim_and_the_request_is_what_is_refreshed() {
     let world = World::bare().await.connected().await;
     world.advance(3600);
     let engine = Arc::clone(&world.engine);
-    world.before_sending(move || crate::store::wait(async { Ok(imports(engine).await) }));
+    world.before_sending(move || {
+        crate::store::wait(async {
+            imports(engine).await;
+            Ok(())
+        });
+    });
     assert_eq!(world.token().await.unwrap(), "at-2");
     assert_eq!(world.server.refresh_tokens(), ["rt-0", "rt-new"]);
 }
