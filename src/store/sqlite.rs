@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -59,6 +60,14 @@ impl SqliteStore {
     /// How many transactions this process has committed to it; a batch counts once.
     pub fn commits(&self) -> u64 {
         self.inner.commits.load(Ordering::Relaxed)
+    }
+
+    /// Sets how long a commit that the disk must have waits for the next of the replies that are on their way (a slot is
+    /// reserved for each), to share a flush with it: so long for each of them, 1 ms unless set, and at most ten times
+    /// that; fifty times that in all.
+    pub fn set_patience(&self, patience: Duration) {
+        let _entered = system::enter();
+        self.inner.queue().set_patience(patience);
     }
 
     /// Answers in the first poll, from the reader; `empty` where there is no file.
@@ -260,7 +269,8 @@ impl Store for SqliteStore {
     fn reserve(&self) -> Result<Box<dyn Slot>> {
         let _entered = system::enter();
         self.inner.usable()?;
-        self.inner.spill.reserve()
+        let slot = self.inner.spill.reserve()?;
+        Ok(self.inner.queue().expect(slot))
     }
 
     fn orphans(&self, connection: Option<&ConnectionKey>) -> Result<Vec<Orphan>> {

@@ -255,8 +255,7 @@ fn writes_that_wait_together_share_one_transaction_and_one_that_fails_fails_alon
             let grant = Some(sealed(key + i64::from(number == 63), 1, b"grant"));
             store.commit(Commit {
                 grant,
-                durable: true,
-                ..commit(&number.to_string(), 0)
+                ..durable(&number.to_string())
             })
         })
         .collect();
@@ -278,6 +277,68 @@ fn writes_that_wait_together_share_one_transaction_and_one_that_fails_fails_alon
     // The writer may have taken some before the rest came.
     assert!(store.commits() - before <= 2);
     assert_eq!(now(store.list("default", None, None, 99)).len(), 63);
+}
+
+#[test]
+fn replies_on_their_way_share_one_commit_however_slowly_they_come() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(&folder.path().join("store.db"));
+    wait(store.commit(commit("before", 0)));
+    let before = store.commits();
+    // So long that the last one ends the waiting, and not the time.
+    store.set_patience(Duration::from_secs(60));
+    let mut commits: Vec<_> = (0..64)
+        .map(|number| {
+            let slot = store.reserve().expect("the disk has room");
+            let commit = store.commit(durable(&number.to_string()));
+            (slot, commit)
+        })
+        .collect();
+    for (_slot, commit) in &mut commits {
+        // Each reaches the writer by itself.
+        let polled = commit
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending());
+        thread::yield_now();
+    }
+    for (_slot, commit) in commits {
+        assert_eq!(run(commit).ok(), Some(Committed::Done));
+    }
+    assert_eq!(store.commits() - before, 1);
+}
+
+#[test]
+fn a_reply_that_comes_alone_waits_for_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(&folder.path().join("store.db"));
+    // Whoever waited for another one would wait for ever.
+    store.set_patience(Duration::from_secs(1 << 30));
+    let given_back = store.reserve().expect("the disk has room");
+    drop(given_back);
+    let _slot = store.reserve().expect("the disk has room");
+    assert_eq!(wait(store.commit(durable("alice"))), Committed::Done);
+    assert_eq!(wait(store.commit(durable("bob"))), Committed::Done);
+    assert_eq!(store.commits(), 2);
+}
+
+#[test]
+fn a_reply_that_does_not_come_is_not_waited_for_long() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(&folder.path().join("store.db"));
+    let _slow = store.reserve().expect("the disk has room");
+    let _slot = store.reserve().expect("the disk has room");
+    assert_eq!(wait(store.commit(durable("alice"))), Committed::Done);
+}
+
+#[test]
+fn what_the_disk_need_not_have_waits_for_no_reply() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(&folder.path().join("store.db"));
+    store.set_patience(Duration::from_secs(1 << 30));
+    let _one = store.reserve().expect("the disk has room");
+    let _other = store.reserve().expect("the disk has room");
+    assert_eq!(wait(store.commit(commit("alice", 0))), Committed::Done);
 }
 
 #[test]
@@ -779,4 +840,12 @@ fn as_nobody(command: &mut Command) -> &mut Command {
 fn say(word: &str) {
     use std::io::Write;
     writeln!(std::io::stdout(), "{word}").expect("the parent reads");
+}
+
+/// The first commit of a connection, one that the disk must have.
+fn durable(name: &str) -> Commit {
+    Commit {
+        durable: true,
+        ..commit(name, 0)
+    }
 }

@@ -1,7 +1,8 @@
 //! The writer thread: it drains its queue and commits what it found in one transaction, so that many share an fsync.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -9,25 +10,72 @@ use tokio::sync::oneshot;
 
 use super::Inner;
 use super::connection::explain;
+use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::store::{Slot, Spilled};
 use crate::system;
 
 /// How often, and after what pause, a batch is tried again while another process writes: 10 s in all.
 const TRIES: u32 = 80;
 const PAUSE: Duration = Duration::from_millis(25);
 
+/// How long a commit waits for the next reply for each one that is on its way.
+const PATIENCE: Duration = Duration::from_millis(1);
+/// How many of those on their way count, and how long it waits in all, in the same unit: 10 ms, and 50 ms.
+const AT_MOST: usize = 10;
+const IN_ALL: u32 = 50;
+
 /// The jobs that wait for the writer thread of one store.
 #[derive(Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
     ready: Condvar,
+    /// Replies that are on their way, each with a commit that the disk must have.
+    expected: AtomicUsize,
 }
 
-#[derive(Default)]
 struct State {
     jobs: Vec<Job>,
     started: bool,
     stopped: bool,
+    patience: Duration,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            jobs: Vec::new(),
+            started: false,
+            stopped: false,
+            patience: PATIENCE,
+        }
+    }
+}
+
+/// A slot whose reply is on its way: until it is dropped, its commit is expected.
+struct Expected {
+    slot: Box<dyn Slot>,
+    queue: Arc<Queue>,
+}
+
+impl Slot for Expected {
+    fn write(&self, reply: &Spilled) -> Result<()> {
+        self.slot.write(reply)
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.slot.sync()
+    }
+
+    fn clear(&self) -> Result<()> {
+        self.slot.clear()
+    }
+}
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        self.queue.expected.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Work for the writer thread, and where its outcome goes.
@@ -121,6 +169,20 @@ impl Queue {
         Ok(())
     }
 
+    /// Counts the reply that `slot` was reserved for among those on their way.
+    pub(super) fn expect(self: Arc<Self>, slot: Box<dyn Slot>) -> Box<dyn Slot> {
+        self.expected.fetch_add(1, Ordering::Relaxed);
+        Box::new(Expected { slot, queue: self })
+    }
+
+    /// Sets how long a commit waits for the next reply for each one that is on its way.
+    pub(super) fn set_patience(&self, patience: Duration) {
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .patience = patience;
+    }
+
     /// Lets the thread end: the store is closed.
     pub(super) fn stop(&self) {
         self.state
@@ -142,10 +204,7 @@ impl Queue {
     /// Waits for jobs outside the fork gate; `None` when the store is closed.
     fn take(&self) -> Option<Vec<Job>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if !state.jobs.is_empty() {
-                return Some(std::mem::take(&mut state.jobs));
-            }
+        while state.jobs.is_empty() {
             if state.stopped {
                 return None;
             }
@@ -153,6 +212,31 @@ impl Queue {
                 .ready
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
+        }
+        Some(std::mem::take(&mut self.gather(state).jobs))
+    }
+
+    /// Waits for the replies that are on their way, as long as they keep coming: a flush of the disk is short beside the
+    /// time in which many replies are read one by one, so without this each would get a flush of its own. A commit that
+    /// nothing is on its way beside waits for nobody.
+    fn gather<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let clock = Clock::system();
+        let until = clock.monotonic().after(state.patience * IN_ALL);
+        loop {
+            let here = state.jobs.iter().filter(|job| job.durable).count();
+            let missing = self.expected.load(Ordering::Relaxed).saturating_sub(here);
+            if here == 0 || missing == 0 || clock.monotonic() >= until {
+                return state;
+            }
+            let gap = state.patience * missing.min(AT_MOST) as u32;
+            let (after, waited) = self
+                .ready
+                .wait_timeout(state, gap)
+                .unwrap_or_else(PoisonError::into_inner);
+            state = after;
+            if waited.timed_out() {
+                return state;
+            }
         }
     }
 }
