@@ -217,7 +217,6 @@ impl Spill {
             .custom_flags(libc::O_NOFOLLOW)
             .open(self.own_path())?;
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
-        File::open(&self.folder)?.sync_all()?;
         Ok(file)
     }
 
@@ -248,9 +247,13 @@ impl Slot for FileSlot {
             .map_err(|error| failed(&self.path, &error))
     }
 
+    /// With the names that lead to it, from the store's folder on: a power cut may undo those too.
     fn sync(&self) -> Result<()> {
-        self.file
-            .sync_data()
+        let folders = self.path.ancestors().skip(1).take(2);
+        folders
+            .map(|folder| File::open(folder)?.sync_all())
+            .chain([self.file.sync_data()])
+            .collect::<io::Result<()>>()
             .map_err(|error| failed(&self.path, &error))
     }
 

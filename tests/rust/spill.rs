@@ -38,6 +38,21 @@ fn a_slot_is_used_again_after_its_flight() {
 }
 
 #[test]
+fn a_reply_that_nobody_can_find_again_is_not_called_safe() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let spill = Spill::new(folder.path().join("spill"));
+    let slot = spill.reserve().expect("the disk has room");
+    slot.write(&spilled(1, "alice"))
+        .and_then(|()| slot.sync())
+        .expect("the disk works");
+    fs::remove_dir_all(folder.path().join("spill")).expect("it is ours");
+    assert_eq!(
+        slot.sync().expect_err("its name is gone").code(),
+        "spill_failed"
+    );
+}
+
+#[test]
 fn a_reply_of_a_process_that_is_gone_is_found_and_forgotten() {
     let folder = tempfile::tempdir().expect("a folder");
     let spill = Spill::new(folder.path().join("spill"));

@@ -91,8 +91,10 @@ CREATE TABLE pending (
     claimed INTEGER NOT NULL
 );
 
+-- Every refresh adds one, and each page that it touches is written to the log: so no index, and no sequence. Only the
+-- oldest go, so no id comes again.
 CREATE TABLE events (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,
     workspace TEXT NOT NULL,
     provider TEXT NOT NULL,
@@ -101,4 +103,3 @@ CREATE TABLE events (
     what TEXT NOT NULL,
     reason TEXT NOT NULL
 );
-CREATE INDEX events_by_workspace ON events (workspace, id);

@@ -533,9 +533,11 @@ fn put_connection(connection: &Connection, commit: &Commit) -> Result<()> {
 fn put_token(connection: &Connection, key: &ConnectionKey, token: &TokenRow) -> Result<()> {
     connection
         .prepare_cached(
-            "INSERT OR REPLACE INTO tokens
+            "INSERT INTO tokens
              (workspace, provider, grant_type, connection, resource, token_key, token_generation, token_blob)
-             VALUES (:workspace, :provider, :grant_type, :connection, :resource, :key, :generation, :blob)",
+             VALUES (:workspace, :provider, :grant_type, :connection, :resource, :key, :generation, :blob)
+             ON CONFLICT DO UPDATE SET token_key = excluded.token_key, token_generation = excluded.token_generation,
+             token_blob = excluded.token_blob",
         )?
         .execute(connection_params!(key,
             ":resource": token.resource,
