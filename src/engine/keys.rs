@@ -9,10 +9,10 @@ use crate::engine::freshness::StoredToken;
 use crate::engine::record::Record;
 use crate::error::{Error, Result};
 use crate::model::{ConnectionKey, Grant};
-use crate::secret::{RefreshToken, SecretBytes};
+use crate::secret::SecretBytes;
 use crate::store::memory;
 use crate::store::{KeyRow, Loaded, NewKey, Sealed, Store};
-use crate::vault::keys::{DataKey, MasterKey, fingerprint};
+use crate::vault::keys::{DataKey, MasterKey};
 use crate::vault::source::KeySource;
 use crate::vault::{self, Context, Kind, Subject};
 
@@ -56,33 +56,6 @@ impl Keys {
             .map(|master| master.id())
     }
 
-    /// Seals a record under the newest data key of the workspace, which is made if there is none.
-    #[allow(clippy::too_many_arguments)]
-    pub async fn seal(
-        &self,
-        store: &dyn Store,
-        clock: &Clock,
-        subject: Subject<'_>,
-        kind: Kind,
-        resource: &str,
-        generation: u64,
-        plaintext: &SecretBytes,
-    ) -> Result<Sealed> {
-        let key = self.newest(store, clock, subject.workspace()).await?;
-        let context = Context {
-            subject,
-            kind,
-            resource,
-            generation,
-        };
-        let blob = vault::seal(&key, &context, plaintext.expose())?;
-        Ok(Sealed {
-            key_id: key.id(),
-            generation,
-            blob,
-        })
-    }
-
     /// Opens a record.
     pub async fn open(
         &self,
@@ -107,21 +80,8 @@ impl Keys {
         )
     }
 
-    /// A keyed hash of a refresh token.
-    pub async fn fingerprint(
-        &self,
-        store: &dyn Store,
-        clock: &Clock,
-        workspace: &str,
-        refresh_token: &RefreshToken,
-    ) -> Result<Vec<u8>> {
-        Ok(fingerprint(
-            &*self.newest(store, clock, workspace).await?,
-            refresh_token,
-        ))
-    }
-
-    async fn newest(
+    /// The data key that records are sealed under from now on; made if the workspace has none.
+    pub async fn newest(
         &self,
         store: &dyn Store,
         clock: &Clock,
@@ -198,8 +158,24 @@ impl Keys {
     }
 }
 
+/// Seals a record under `key`.
+pub(crate) fn seal<R: Record>(key: &DataKey, context: &Context<'_>, record: &R) -> Result<Sealed> {
+    Ok(Sealed {
+        key_id: key.id(),
+        generation: context.generation,
+        blob: vault::seal(key, context, record.to_plaintext().expose())?,
+    })
+}
+
 /// Sealing and opening.
 impl Engine {
+    /// The data key that records are sealed under from now on.
+    pub(crate) async fn newest_key(&self) -> Result<Arc<DataKey>> {
+        self.keys
+            .newest(&*self.store, &self.clock, &self.workspace)
+            .await
+    }
+
     pub(crate) async fn seal<R: Record>(
         &self,
         subject: Subject<'_>,
@@ -208,17 +184,13 @@ impl Engine {
         generation: u64,
         record: &R,
     ) -> Result<Sealed> {
-        self.keys
-            .seal(
-                &*self.store,
-                &self.clock,
-                subject,
-                kind,
-                resource,
-                generation,
-                &record.to_plaintext(),
-            )
-            .await
+        let context = Context {
+            subject,
+            kind,
+            resource,
+            generation,
+        };
+        seal(&*self.newest_key().await?, &context, record)
     }
 
     pub(crate) async fn open<R: Record>(

@@ -6,6 +6,8 @@
 pub mod keys;
 pub mod source;
 
+use std::sync::Arc;
+
 use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit};
 use zeroize::Zeroizing;
@@ -83,12 +85,38 @@ impl<'a> From<&'a ConnectionKey> for Subject<'a> {
 /// # Errors
 /// `random_unavailable` when the system gives no random numbers.
 pub fn seal(key: &DataKey, context: &Context<'_>, plaintext: &[u8]) -> Result<Vec<u8>> {
-    let sealed = encrypt(key.bytes(), &context.additional_data(), plaintext)?;
-    let mut record = Vec::with_capacity(HEADER + sealed.len());
-    record.push(VERSION);
-    record.extend_from_slice(&key.id().to_be_bytes());
-    record.extend_from_slice(&sealed);
-    Ok(record)
+    seal_with(key, &random_array()?, context, plaintext)
+}
+
+/// A data key and a nonce for one record, both in hand before the record exists: sealing it then asks nobody.
+#[derive(Debug)]
+pub struct Envelope {
+    key: Arc<DataKey>,
+    nonce: [u8; NONCE],
+}
+
+impl Envelope {
+    /// An envelope under `key`.
+    ///
+    /// # Errors
+    /// `random_unavailable` when the system gives no random numbers.
+    pub fn new(key: Arc<DataKey>) -> Result<Self> {
+        let nonce = random_array()?;
+        Ok(Self { key, nonce })
+    }
+
+    /// The data key's row.
+    pub fn key_id(&self) -> i64 {
+        self.key.id()
+    }
+
+    /// Seals `plaintext` for its row. The envelope is gone then: a nonce is good for one record.
+    ///
+    /// # Errors
+    /// An internal error for a record that is too long for AES-GCM.
+    pub fn seal(self, context: &Context<'_>, plaintext: &[u8]) -> Result<Vec<u8>> {
+        seal_with(&self.key, &self.nonce, context, plaintext)
+    }
 }
 
 /// Opens a record of the row that `context` names.
@@ -187,10 +215,20 @@ impl Kind {
     }
 }
 
+fn seal_with(
+    key: &DataKey,
+    nonce: &[u8; NONCE],
+    context: &Context<'_>,
+    plaintext: &[u8],
+) -> Result<Vec<u8>> {
+    let ciphertext = encrypt_with(key.bytes(), nonce, &context.additional_data(), plaintext)?;
+    let id = key.id().to_be_bytes();
+    Ok([&[VERSION][..], &id, nonce, &ciphertext].concat())
+}
+
 /// A random nonce, ciphertext and tag.
 fn encrypt(key: &[u8; 32], additional: &[u8], plaintext: &[u8]) -> Result<Vec<u8>> {
-    let mut nonce = [0; NONCE];
-    random(&mut nonce)?;
+    let nonce = random_array()?;
     let ciphertext = encrypt_with(key, &nonce, additional, plaintext)?;
     Ok([&nonce[..], &ciphertext].concat())
 }

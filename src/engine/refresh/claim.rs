@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::reply::Place;
 use super::{LEASE, LEFT_TO_SEND, Lead, TRIES, pause_after};
 use crate::clock::Timestamp;
 use crate::engine::freshness::{self, Freshness};
@@ -10,9 +11,9 @@ use crate::engine::record::Note;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::GrantType;
 use crate::provider::{Condemns, Grace, Rotates};
-use crate::store::{Attempt, Claimant, Claimed, Ending, EndingOutcome, Sealed, Slot};
+use crate::store::{Attempt, Claimant, Claimed, Ending, EndingOutcome, Sealed};
 use crate::system;
-use crate::vault::{Kind, Subject};
+use crate::vault::{Envelope, Kind, Subject};
 
 impl Lead<'_> {
     /// A user grant needs a refresh token from here on.
@@ -160,12 +161,15 @@ impl Lead<'_> {
         .hint("export EVERGRANT_STORE=/a/writable/folder/store.db"))
     }
 
-    /// Space for the reply, taken before anything is sent: this is how a full disk is found first.
-    pub(super) fn reserve(&self) -> Result<Option<Arc<dyn Slot>>> {
+    /// A place for the reply, taken before anything is sent: this is how a full disk is found first.
+    pub(super) async fn reserve(&self) -> Result<Option<Place>> {
         if self.service() || !self.rotates() {
             return Ok(None);
         }
-        Ok(Some(Arc::from(self.engine.store.reserve()?)))
+        Ok(Some(Place {
+            slot: Arc::from(self.engine.store.reserve()?),
+            envelope: Envelope::new(self.engine.newest_key().await?)?,
+        }))
     }
 
     /// Whether the attempt still is ours with enough time left, read last.

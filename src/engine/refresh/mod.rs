@@ -12,6 +12,7 @@ mod unwanted;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::reply::Place;
 pub(crate) use self::reply::{LeftBehind, stored_token};
 pub(crate) use self::unrecorded::Rests;
 use crate::clock::Timestamp;
@@ -25,7 +26,7 @@ use crate::model::{ConnectionKey, Grant, GrantType};
 use crate::oauth::response::Outcome;
 use crate::oauth::{self};
 use crate::provider::Spec;
-use crate::store::{Attempt, AttemptId, Claimed, EndingOutcome, Loaded, Slot};
+use crate::store::{Attempt, AttemptId, Claimed, EndingOutcome, Loaded};
 use crate::vault::{self, Kind, Subject};
 
 /// An attempt is over after this long in any case: it outlasts its request (10 s to connect, 120 s to reply).
@@ -71,7 +72,7 @@ enum Next {
 enum Ready {
     Send {
         /// Where the reply is kept first, if it can bring a new refresh token.
-        slot: Option<Arc<dyn Slot>>,
+        place: Option<Place>,
         /// Whether the refresh token may have been used already.
         replays: bool,
     },
@@ -189,9 +190,9 @@ impl Lead<'_> {
     /// fails later ends it all the same.
     async fn lead(&mut self, previous: Option<Attempt>) -> Result<Next> {
         match self.ready(previous).await {
-            Ok(Ready::Send { slot, replays }) => {
+            Ok(Ready::Send { place, replays }) => {
                 let sent_at = self.engine.clock.wall();
-                let outcome = self.fly(slot, replays, sent_at).await;
+                let outcome = self.fly(place, replays, sent_at).await;
                 if outcome.is_err() {
                     self.see_ended(sent_at).await;
                 }
@@ -228,16 +229,16 @@ impl Lead<'_> {
             return Ok(Ready::LookAgain);
         }
         let replays = !self.service() && (abandoned.is_some() || self.replays());
-        let slot = self.reserve()?;
+        let place = self.reserve().await?;
         Ok(match self.may_send().await? {
-            true => Ready::Send { slot, replays },
+            true => Ready::Send { place, replays },
             false => Ready::LookAgain,
         })
     }
 
     async fn fly(
         &mut self,
-        slot: Option<Arc<dyn Slot>>,
+        place: Option<Place>,
         replays: bool,
         sent_at: Timestamp,
     ) -> Result<Next> {
@@ -245,14 +246,14 @@ impl Lead<'_> {
             reason = self.order.reason.as_str(), "refreshing");
         fault::point("refresh.send");
         match self.send().await {
-            Outcome::Issued(issued) => self.issued(*issued, slot).await,
+            Outcome::Issued(issued) => self.issued(*issued, place).await,
             Outcome::Unusable {
                 refresh_token,
                 refresh_expires_at,
                 rule,
                 ..
             } => {
-                self.unusable(refresh_token, refresh_expires_at, rule, slot)
+                self.unusable(refresh_token, refresh_expires_at, rule, place)
                     .await
             }
             Outcome::Refused {

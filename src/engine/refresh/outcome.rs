@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::reply::{Reply, rotate, stored_token};
+use super::reply::{Place, Reply, rotate, stored_token};
 use super::{Lead, Next, transient};
 use crate::clock::Timestamp;
 use crate::engine::freshness;
@@ -13,12 +13,12 @@ use crate::model::{Account, Grant, Refusal};
 use crate::oauth::response::Issued;
 use crate::provider::Condemns;
 use crate::secret::RefreshToken;
-use crate::store::{Commit, Committed, EndingOutcome, Slot, StoredState};
+use crate::store::{Commit, Committed, EndingOutcome, StoredState};
 use crate::vault::{Kind, Subject};
 
 impl Lead<'_> {
     /// The reply brought a token: into the slot, into the store, and only then to the callers.
-    pub(super) async fn issued(&self, issued: Issued, slot: Option<Arc<dyn Slot>>) -> Result<Next> {
+    pub(super) async fn issued(&self, issued: Issued, place: Option<Place>) -> Result<Next> {
         let now = self.engine.clock.wall();
         // A service grant has no use for one (RFC 6749 section 4.4.3).
         let refresh_token = issued.refresh_token.filter(|_| !self.service());
@@ -48,11 +48,11 @@ impl Lead<'_> {
             },
             expected: self.loaded.generation(),
             attempt: self.attempt,
-            slot,
+            slot: None,
             rotated,
         };
         let spill = reply.spill.clone();
-        match self.engine.keep(&self.order.key, reply).await? {
+        match self.engine.keep(&self.order.key, reply, place).await? {
             Committed::Done => Ok(Next::Landed(Arc::new(stored))),
             Committed::Lost | Committed::Held(_) => self.lost(spill).await,
         }
@@ -64,7 +64,7 @@ impl Lead<'_> {
         refresh_token: Option<RefreshToken>,
         refresh_expires_at: Option<Timestamp>,
         rule: String,
-        slot: Option<Arc<dyn Slot>>,
+        place: Option<Place>,
     ) -> Result<Next> {
         let failures = self.failures() + 1;
         let rest = freshness::back_off(failures, None, self.engine.runtime.fraction());
@@ -77,11 +77,11 @@ impl Lead<'_> {
                 spill: Spill { grant, token: None },
                 expected: self.loaded.generation(),
                 attempt: self.attempt,
-                slot,
+                slot: None,
                 rotated,
             };
             let spill = reply.spill.clone();
-            if self.engine.keep(&self.order.key, reply).await? == Committed::Lost {
+            if self.engine.keep(&self.order.key, reply, place).await? == Committed::Lost {
                 return self.lost(spill).await;
             }
             self.rest_after_commit(failures, rest, note).await?;

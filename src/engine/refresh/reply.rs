@@ -8,7 +8,8 @@ use super::{LEASE, TRIES, pause_after};
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::freshness::{ASSUMED_LIFETIME, MARGIN_CAP, StoredToken};
-use crate::engine::record::Spill;
+use crate::engine::keys::seal;
+use crate::engine::record::{Record, Spill};
 use crate::engine::runtime::Unfinished;
 use crate::error::Result;
 use crate::fault;
@@ -16,13 +17,20 @@ use crate::model::{ConnectionKey, Grant, GrantType, Token};
 use crate::provider::{Lifetime, Spec};
 use crate::secret::RefreshToken;
 use crate::store::{
-    AttemptId, Commit, Committed, NewEvent, Orphan, Slot, Spilled, StoredState, TokenRow,
+    AttemptId, Commit, Committed, NewEvent, Orphan, Sealed, Slot, Spilled, StoredState, TokenRow,
 };
-use crate::vault::{Kind, Subject};
+use crate::vault::{Context, Envelope, Kind, Subject, fingerprint};
 
 /// Replies that could not be stored yet: kept until they are.
 #[derive(Debug, Default)]
 pub(crate) struct LeftBehind(Mutex<HashMap<ConnectionKey, Reply>>);
+
+/// Where a reply is kept first. All that its writing needs is in hand before the request leaves: once the reply is here,
+/// no store that is slow, busy or gone stands between it and its slot.
+pub(super) struct Place {
+    pub(super) slot: Arc<dyn Slot>,
+    pub(super) envelope: Envelope,
+}
 
 /// A reply on its way into the store.
 #[derive(Clone)]
@@ -76,12 +84,17 @@ impl Engine {
     pub(super) async fn keep(
         self: &Arc<Self>,
         key: &ConnectionKey,
-        reply: Reply,
+        mut reply: Reply,
+        place: Option<Place>,
     ) -> Result<Committed> {
         fault::point("refresh.reply");
-        let written = match &reply.slot {
-            Some(slot) if reply.rotated => self.write(key, &reply, &**slot).await,
-            _ => false,
+        let written = match place.filter(|_| reply.rotated) {
+            Some(Place { slot, envelope }) => {
+                let written = self.write(key, &reply, &*slot, envelope);
+                reply.slot = Some(slot);
+                written
+            }
+            None => false,
         };
         fault::point("refresh.commit");
         let mut tries = 0;
@@ -133,11 +146,16 @@ impl Engine {
     }
 
     /// Writes a reply to its slot; whether that worked.
-    async fn write(&self, key: &ConnectionKey, reply: &Reply, slot: &dyn Slot) -> bool {
-        let written = match self.spilled(key, reply).await {
-            Ok(spilled) => slot.write(&spilled),
-            Err(error) => Err(error),
-        };
+    fn write(
+        &self,
+        key: &ConnectionKey,
+        reply: &Reply,
+        slot: &dyn Slot,
+        envelope: Envelope,
+    ) -> bool {
+        let written = self
+            .spilled(key, reply, envelope)
+            .and_then(|spilled| slot.write(&spilled));
         if let Err(error) = &written {
             let reason = error.reason();
             tracing::warn!(reason, "the reply could not be written to its slot");
@@ -255,23 +273,27 @@ impl Engine {
         reply: &Reply,
     ) -> Result<Committed> {
         let generation = self.next_generation(reply.expected);
-        let subject = Subject::Connection(key);
-        let grant = self
-            .seal(subject, Kind::Grant, "", generation, &reply.spill.grant)
-            .await?;
+        let data_key = self.newest_key().await?;
+        let context = Context {
+            subject: Subject::Connection(key),
+            kind: Kind::Grant,
+            resource: "",
+            generation,
+        };
+        let grant = seal(&data_key, &context, &reply.spill.grant)?;
         let token = match &reply.spill.token {
-            Some(stored) => Some(TokenRow {
-                resource: stored.token.resource.clone(),
-                sealed: self
-                    .seal(
-                        subject,
-                        Kind::Token,
-                        &stored.token.resource,
-                        generation,
-                        stored,
-                    )
-                    .await?,
-            }),
+            Some(stored) => {
+                let resource = &stored.token.resource;
+                let context = Context {
+                    kind: Kind::Token,
+                    resource,
+                    ..context
+                };
+                Some(TokenRow {
+                    resource: resource.clone(),
+                    sealed: seal(&data_key, &context, stored)?,
+                })
+            }
             None => None,
         };
         let shown = reply
@@ -279,13 +301,10 @@ impl Engine {
             .token
             .as_ref()
             .filter(|stored| stored.token.resource.is_empty());
-        let fingerprint = match &reply.spill.grant.refresh_token {
-            Some(refresh_token) => Some(self.fingerprint(refresh_token).await?),
-            None => None,
-        };
+        let refresh_token = reply.spill.grant.refresh_token.as_ref();
         let commit = Commit {
             grant: Some(grant),
-            fingerprint,
+            fingerprint: refresh_token.map(|token| fingerprint(&data_key, token)),
             token,
             expires_at: shown.and_then(|stored| stored.token.expires_at),
             refreshed_at: shown.map(|stored| stored.token.obtained_at),
@@ -296,29 +315,27 @@ impl Engine {
         self.store.commit(commit).await
     }
 
-    pub(super) async fn spilled(&self, key: &ConnectionKey, reply: &Reply) -> Result<Spilled> {
-        let generation = self.next_generation(reply.expected);
-        let sealed = self
-            .seal(
-                Subject::Connection(key),
-                Kind::Spill,
-                "",
-                generation,
-                &reply.spill,
-            )
-            .await?;
+    fn spilled(&self, key: &ConnectionKey, reply: &Reply, envelope: Envelope) -> Result<Spilled> {
+        let context = Context {
+            subject: Subject::Connection(key),
+            kind: Kind::Spill,
+            resource: "",
+            generation: self.next_generation(reply.expected),
+        };
         Ok(Spilled {
             connection: key.clone(),
             attempt: reply.attempt,
-            sealed,
+            sealed: Sealed {
+                key_id: envelope.key_id(),
+                generation: context.generation,
+                blob: envelope.seal(&context, reply.spill.to_plaintext().expose())?,
+            },
         })
     }
 
     /// A keyed hash of a refresh token, to see that two connections hold the same.
     pub(crate) async fn fingerprint(&self, refresh_token: &RefreshToken) -> Result<Vec<u8>> {
-        self.keys
-            .fingerprint(&*self.store, &self.clock, &self.workspace, refresh_token)
-            .await
+        Ok(fingerprint(&*self.newest_key().await?, refresh_token))
     }
 
     /// The generation after `generation`; the first one is taken from the clock, so that a connection that is removed
