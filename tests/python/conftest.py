@@ -46,8 +46,11 @@ def program(home: Path) -> Iterator[Callable[..., Program]]:
     """Starts a program in a process of its own; none outlives its test, and none complains of a secret."""
     started: list[Program] = []
 
-    def start(code: str, *arguments: str, powerless: bool = False, **environment: str) -> Program:
-        started.append(Program(home.parent, code, *arguments, environment=environment, powerless=powerless))
+    def start(
+        code: str, *arguments: str, powerless: bool = False, under: tuple[str, ...] = (), **environment: str
+    ) -> Program:
+        keywords = {"environment": environment, "powerless": powerless, "under": under}
+        started.append(Program(home.parent, code, *arguments, **keywords))
         return started[-1]
 
     yield start

@@ -27,10 +27,11 @@ class Program:
         *arguments: str,
         environment: dict[str, str] | None = None,
         powerless: bool = False,
+        under: tuple[str, ...] = (),
     ) -> None:
         """Starts `code` as a file of `folder`: multiprocessing imports the file again.
 
-        `powerless`: not even root may write to what is read-only.
+        `powerless`: not even root may write to what is read-only. `under`: the command that starts the interpreter.
         """
         self._file = folder / f"program_{os.urandom(4).hex()}.py"
         self._file.write_text(textwrap.dedent(code))
@@ -39,6 +40,7 @@ class Program:
         self.process = subprocess.Popen(
             [
                 *(WITHOUT_POWER if powerless and os.geteuid() == 0 else ()),
+                *under,
                 sys.executable,
                 "-W",
                 "error",

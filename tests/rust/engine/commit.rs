@@ -6,7 +6,7 @@ use _core::engine::runtime;
 use _core::store::Store;
 use serde_json::json;
 
-use super::{Answer, SERVICE, USER, World, acme, kind_of, token_of, until};
+use super::{Answer, SERVICE, USER, World, acme, kind_of, token_of, until, within};
 
 /// `at-1` is over, and the store fails so many commits.
 async fn failing(commits: u32) -> World {
@@ -85,6 +85,22 @@ async fn a_reply_that_is_nowhere_on_disk_raises_and_is_kept_in_memory() {
         assert_eq!(world.token().await.unwrap(), "at-2", "{broken}");
         assert_eq!(world.server.count(), 2, "{broken}");
     }
+}
+
+#[tokio::test]
+async fn a_reply_is_in_its_slot_though_the_store_cannot_be_read_since_the_request_left() {
+    let world = failing(0).await;
+    world.store.slots.written.lock().unwrap().clear();
+    let reply = Answer::token("at-2", Some("rt-2"), json!({}));
+    let hold = world.server.holds(reply);
+    let caller = world.calling();
+    hold.arrived().await;
+    world.store.keyless.store(true, SeqCst);
+    hold.release();
+    assert_eq!(within(caller).await.unwrap().unwrap(), "at-2");
+    assert_eq!(world.store.slots.written.lock().unwrap().len(), 1);
+    world.store.keyless.store(false, SeqCst);
+    stored_later(&world).await;
 }
 
 #[tokio::test]

@@ -22,6 +22,8 @@ pub(super) struct Unreliable {
     pub(super) full: AtomicBool,
     pub(super) slots: Arc<Slots>,
     pub(super) read_only: AtomicBool,
+    /// Its data keys can't be read.
+    pub(super) keyless: AtomicBool,
     /// Added to the change counter: another process wrote.
     pub(super) foreign_writes: AtomicU64,
     /// Before the next claim the attempt that runs ends so.
@@ -60,6 +62,7 @@ impl Unreliable {
             full: AtomicBool::new(false),
             slots: Arc::default(),
             read_only: AtomicBool::new(false),
+            keyless: AtomicBool::new(false),
             foreign_writes: AtomicU64::new(0),
             ends_before_claim: Mutex::default(),
             another_claims: AtomicBool::new(false),
@@ -84,6 +87,9 @@ impl Store for Unreliable {
     }
 
     fn keys<'a>(&'a self, workspace: &'a str) -> StoreFuture<'a, Vec<KeyRow>> {
+        if self.keyless.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(Self::broken()) });
+        }
         self.inner.keys(workspace)
     }
 
