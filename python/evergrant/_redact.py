@@ -40,7 +40,11 @@ def redact(value: "T") -> "T":
     """
     kind = type(value)
     if kind is str:
-        return _text(value)  # type: ignore[arg-type, return-value]
+        # Most results of decorated functions are texts: as little as can be stands between.
+        try:
+            return redact_text(value)  # type: ignore[arg-type, return-value]
+        except UnicodeEncodeError:
+            return _text(value)  # type: ignore[arg-type, return-value]
     if kind in _PLAIN or not has_live() or not _found(value):
         return value
     try:
