@@ -193,14 +193,6 @@ impl Engine {
             .map(Some)
     }
 
-    /// The provider of an id, one that exists through its endpoints alone included.
-    pub fn provider_of(&self, id: &str) -> Result<Arc<Provider>> {
-        match self.catalog.find(id) {
-            Ok(provider) => Ok(provider),
-            Err(_) => catalog::custom(id),
-        }
-    }
-
     pub(super) async fn configured(
         &self,
         id: &str,

@@ -16,6 +16,7 @@ pub mod leave;
 pub mod open;
 pub mod record;
 pub mod refresh;
+mod rules;
 pub mod runtime;
 pub mod status;
 
@@ -30,6 +31,7 @@ use crate::engine::flight::Flights;
 use crate::engine::freshness::{Freshness, Need, StoredToken, judge};
 use crate::engine::keys::Keys;
 use crate::engine::refresh::{LeftBehind, Order, Rests};
+use crate::engine::rules::Rules;
 use crate::engine::runtime::Runtime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http;
@@ -48,6 +50,7 @@ pub struct Engine {
     keys: Keys,
     clock: Clock,
     catalog: Arc<Catalog>,
+    rules: Rules,
     cache: Cache,
     flights: Flights,
     left_behind: LeftBehind,
@@ -378,14 +381,15 @@ impl Engine {
         grant: &Grant,
         key: &ConnectionKey,
     ) -> Result<()> {
-        let spec = integration.spec_with(&grant.kept)?;
+        let spec = self.spec_of(integration, &grant.kept)?;
+        let token_endpoint = spec.endpoints.token_endpoint.as_deref();
         let issuer_differs = match (&grant.issuer, &spec.endpoints.issuer) {
             (Some(granted), Some(configured)) => granted != configured,
             _ => false,
         };
         let what = if grant.client_id != integration.client_id() {
             "client id"
-        } else if grant.token_endpoint != spec.endpoints.token_endpoint.unwrap_or_default() {
+        } else if grant.token_endpoint != token_endpoint.unwrap_or_default() {
             "token endpoint"
         } else if issuer_differs {
             "issuer"

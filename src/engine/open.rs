@@ -249,6 +249,7 @@ fn over(
         cache: Cache::new(clock.clone()),
         clock,
         catalog,
+        rules: super::rules::Rules::default(),
         flights: Flights::on(runtime.clone()),
         left_behind: super::refresh::LeftBehind::default(),
         rests: super::refresh::Rests::default(),

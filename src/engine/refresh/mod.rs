@@ -54,7 +54,7 @@ struct Lead<'a> {
     engine: &'a Arc<Engine>,
     order: &'a Order,
     integration: Integration,
-    spec: Spec,
+    spec: Arc<Spec>,
     loaded: Loaded,
     grant: Option<Grant>,
     token: Option<Arc<StoredToken>>,
@@ -137,7 +137,7 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
             .as_ref()
             .map(|grant| grant.kept.clone())
             .unwrap_or_default();
-        let spec = integration.spec_with(&kept)?;
+        let spec = engine.spec_of(&integration, &kept)?;
         if let Some(grant) = &grant
             && !service
         {
