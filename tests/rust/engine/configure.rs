@@ -380,6 +380,27 @@ async fn two_who_configure_at_once_both_count() {
 }
 
 #[tokio::test]
+async fn a_refresh_follows_the_configuration_as_it_is_then() {
+    let world = World::bare().await.connected().await;
+    for audience in ["one", "other"] {
+        let parameters = BTreeMap::from([("audience".to_owned(), audience.to_owned())]);
+        world
+            .configure_with(USER, |request| {
+                request.settings.token_parameters = Some(parameters);
+            })
+            .await
+            .unwrap();
+        world.advance(3600);
+        world.token().await.unwrap();
+        let sent = world.server.received("/token").pop().unwrap();
+        assert_eq!(
+            sent.form.get("audience").map(String::as_str),
+            Some(audience)
+        );
+    }
+}
+
+#[tokio::test]
 async fn nothing_secret_is_in_what_debug_shows() {
     let world = World::bare().await.connected().await;
     let slot = world.slot_for(|_| {}).await.unwrap();
