@@ -58,10 +58,25 @@ impl Monotonic {
         Self(self.0.saturating_add(millis_of(duration)))
     }
 
+    /// This instant moved earlier; saturates instead of overflowing.
+    pub fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(millis_of(duration)))
+    }
+
     /// The time from `earlier` until this instant, zero when it is not earlier.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
+}
+
+/// An instant of a monotonic clock with that clock's name: of other processes only those can read it whose clock has the
+/// same name, so those of one boot.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Anchor {
+    /// The clock.
+    pub origin: Arc<str>,
+    /// The instant.
+    pub at: Monotonic,
 }
 
 /// Reads both clocks: the machine's own, one that a test moves by hand, or one whose deadlines come sooner.
@@ -106,6 +121,24 @@ impl Clock {
             Some(Injected::Paced(pace)) => duration / pace.get(),
             _ => duration,
         }
+    }
+
+    /// The instant `ago`, by the monotonic clock; `None` where the system gives that clock no name.
+    pub fn anchor(&self, ago: Duration) -> Option<Anchor> {
+        let origin = match &self.0 {
+            None => system::monotonic_origin()?,
+            Some(Injected::Manual(clock)) => Arc::clone(&clock.origin),
+            // It runs faster than the tokens that it would date.
+            Some(Injected::Paced(_)) => return None,
+        };
+        let at = self.monotonic().before(ago);
+        Some(Anchor { origin, at })
+    }
+
+    /// The time since an instant; `None` when it is not of this clock.
+    pub fn since(&self, anchor: &Anchor) -> Option<Duration> {
+        let now = self.anchor(Duration::ZERO)?;
+        (now.origin == anchor.origin && now.at >= anchor.at).then(|| now.at.since(anchor.at))
     }
 
     /// Whether both read the same clocks.
@@ -160,12 +193,16 @@ impl Injected {
 pub struct ManualClock {
     wall: AtomicI64,
     monotonic: AtomicI64,
+    origin: Arc<str>,
 }
 
 impl ManualClock {
     /// A clock that shows `wall` and an arbitrary monotonic instant.
-    pub const fn new(wall: Timestamp) -> Self {
+    pub fn new(wall: Timestamp) -> Self {
+        static MADE: AtomicI64 = AtomicI64::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
         Self {
+            origin: format!("manual-{}-{number}", std::process::id()).into(),
             wall: AtomicI64::new(wall.0),
             monotonic: AtomicI64::new(1_000_000),
         }
@@ -180,6 +217,11 @@ impl ManualClock {
     pub fn advance(&self, duration: Duration) {
         self.monotonic
             .fetch_add(millis_of(duration), Ordering::Relaxed);
+        self.wall.fetch_add(millis_of(duration), Ordering::Relaxed);
+    }
+
+    /// The machine sleeps: the wall clock moves on, the monotonic clock stands still.
+    pub fn suspend(&self, duration: Duration) {
         self.wall.fetch_add(millis_of(duration), Ordering::Relaxed);
     }
 

@@ -20,7 +20,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::sync::{
+    Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
+};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -95,6 +97,21 @@ pub fn owner() -> Owner {
             owner
         }
     }
+}
+
+/// Names the monotonic clock of this process: the boot, and the time namespace (time_namespaces(7)), which shifts it.
+/// `None` where the system names no boot.
+pub fn monotonic_origin() -> Option<Arc<str>> {
+    static ORIGIN: OnceLock<Option<Arc<str>>> = OnceLock::new();
+    let named = || {
+        let boot = process::boot_id();
+        (!boot.is_empty()).then(|| format!("{boot}/{}", process::time_namespace()).into())
+    };
+    if let Some(origin) = ORIGIN.get() {
+        return origin.clone();
+    }
+    let _entered = enter();
+    ORIGIN.get_or_init(named).clone()
 }
 
 /// Whether `other` still runs, as far as can be seen from this process.
@@ -570,6 +587,10 @@ mod process {
         fs::metadata("/proc/self/ns/pid").map_or(0, |file| file.ino())
     }
 
+    pub(super) fn time_namespace() -> u64 {
+        fs::metadata("/proc/self/ns/time").map_or(0, |file| file.ino())
+    }
+
     /// Reads `/proc/PID/stat` (proc_pid_stat(5)); times are clock ticks since boot.
     pub(super) fn look(pid: u32) -> Seen {
         fs::read_to_string(format!("/proc/{pid}/stat"))
@@ -618,6 +639,10 @@ mod process {
     }
 
     pub(super) fn pid_namespace() -> u64 {
+        0
+    }
+
+    pub(super) fn time_namespace() -> u64 {
         0
     }
 

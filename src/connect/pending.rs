@@ -74,6 +74,7 @@ pub async fn begin(
         None,
     )?;
     let state_hash = hash(&authorization.state);
+    let lifetime = lifetime.max(LIFETIME);
     let pending = Pending {
         verifier: authorization.verifier,
         nonce: authorization.nonce,
@@ -82,9 +83,11 @@ pub async fn begin(
         scopes,
         client_id: integration.client_id().to_owned(),
         token_endpoint: spec.endpoints.token_endpoint.clone().unwrap_or_default(),
+        begun: engine.clock().anchor(Duration::ZERO),
+        lifetime,
     };
     let now = engine.clock().wall();
-    let expires_at = now.after(lifetime.max(LIFETIME));
+    let expires_at = now.after(lifetime);
     let sealed = engine
         .seal(
             Subject::Connection(key),
@@ -162,8 +165,10 @@ async fn complete_row(
 ) -> Result<Status> {
     let key = &row.key;
     let again = engine.connect_command(key, false);
+    let expired =
+        || failed("sign_in_expired", "the sign-in was begun too long ago").hint(again.clone());
     if row.expires_at <= engine.clock().wall() {
-        return Err(failed("sign_in_expired", "the sign-in was begun too long ago").hint(again));
+        return Err(expired());
     }
     if row.claimed {
         return Err(failed("callback_used", "this callback was used already").hint(again));
@@ -176,6 +181,13 @@ async fn complete_row(
             &row.sealed,
         )
         .await?;
+    let passed = pending
+        .begun
+        .as_ref()
+        .and_then(|begun| engine.clock().since(begun));
+    if passed.is_some_and(|passed| passed >= pending.lifetime) {
+        return Err(expired());
+    }
     if pending.session.as_ref() != session {
         return Err(failed(
             "other_session",

@@ -153,10 +153,12 @@ impl Cache {
         generation: u64,
         era: u64,
     ) -> Arc<Slot> {
-        let now = self.clock.wall();
-        let monotonic = self.clock.monotonic();
+        let (wall, monotonic) = (self.clock.wall(), self.clock.monotonic());
         let (monotonic_until, wall_until) = match stored.fresh_until(key) {
-            Some(until) => (monotonic.after(until.since(now)).millis(), until.millis()),
+            Some(until) => {
+                let left = until.since(stored.now(&self.clock));
+                (monotonic.after(left).millis(), wall.after(left).millis())
+            }
             None => (i64::MAX, i64::MAX),
         };
         let resource: Arc<str> = stored.token.resource.as_str().into();

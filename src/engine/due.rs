@@ -46,7 +46,7 @@ impl Engine {
                     continue;
                 }
             };
-            let then = self.clock.wall().after(lead);
+            let then = self.now_of(stored.as_deref()).after(lead);
             let freshness = judge(stored.as_deref(), &row.key, &Need::default(), None, then);
             if freshness != Freshness::Fresh {
                 self.refresh_into(&row.key, freshness, &mut report).await;

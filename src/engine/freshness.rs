@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::clock::Timestamp;
+use crate::clock::{Anchor, Clock, Timestamp};
 use crate::model::{ConnectionKey, Token};
 use crate::secret::AccessToken;
 
@@ -26,9 +26,27 @@ pub struct StoredToken {
     pub assumed_until: Option<Timestamp>,
     /// The longest margin before its expiry.
     pub margin_cap: Duration,
+    /// When it was obtained, by the monotonic clock: nobody sets that one back.
+    pub anchor: Option<Anchor>,
 }
 
 impl StoredToken {
+    /// The instant to judge it by: what the wall clock shows, or would show had nobody set it back since the token was
+    /// obtained. A record of another boot is judged by the wall clock alone.
+    pub fn now(&self, clock: &Clock) -> Timestamp {
+        let wall = clock.wall();
+        let passed = self.anchor.as_ref().and_then(|anchor| clock.since(anchor));
+        passed.map_or(wall, |passed| {
+            wall.max(self.token.obtained_at.after(passed))
+        })
+    }
+
+    /// When it ends as the wall clock shows it now, which may have been set back since it was obtained.
+    pub fn ends_at(&self, clock: &Clock) -> Option<Timestamp> {
+        let behind = self.now(clock).since(clock.wall());
+        self.token.expires_at.map(|ends| ends.before(behind))
+    }
+
     /// The lifetime the provider gave it, `None` when it did not say.
     pub fn lifetime(&self) -> Option<Duration> {
         self.token
@@ -125,7 +143,7 @@ impl Freshness {
     }
 }
 
-/// Judges a stored token by the wall clock. `revision` is the integration's when only that revision's tokens count.
+/// Judges a stored token at the instant `now` ([`StoredToken::now`]). `revision` is the integration's when only that revision's tokens count.
 pub fn judge(
     stored: Option<&StoredToken>,
     key: &ConnectionKey,

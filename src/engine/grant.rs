@@ -198,7 +198,7 @@ impl Engine {
             grant.refresh_expires_at = old.refresh_expires_at;
         }
         let stored: Option<StoredToken> =
-            token.map(|(token, spec)| stored_token(token.clone(), &grant, spec));
+            token.map(|(token, spec)| stored_token(token.clone(), &grant, spec, &self.clock));
         // Ahead of all that a process may have seen before a backup was restored.
         let generation = self
             .next_generation(loaded.generation())

@@ -213,7 +213,7 @@ impl Engine {
     /// What a provider that revokes nothing leaves alive, and who can end it.
     fn lives_on(&self, spec: &Spec, grant: Option<&Grant>, stored: Option<&StoredToken>) -> String {
         let mut alive = Vec::new();
-        match stored.map(|stored| stored.token.expires_at) {
+        match stored.map(|stored| stored.ends_at(&self.clock)) {
             None => {}
             Some(None) => alive.push("the access token lives on there".to_owned()),
             Some(Some(expires_at)) => {

@@ -23,7 +23,7 @@ pub mod status;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::engine::cache::{Cache, Slot};
 use crate::engine::complaint::quote;
 use crate::engine::config::{Integration, Meant};
@@ -168,7 +168,13 @@ impl Engine {
             {
                 self.check_identity(&meant, key, &loaded).await?;
             }
-            let freshness = judge(stored.as_deref(), key, &need, revision, self.clock.wall());
+            let freshness = judge(
+                stored.as_deref(),
+                key,
+                &need,
+                revision,
+                self.now_of(stored.as_deref()),
+            );
             tracing::debug!(provider = %key.integration.provider, connection = %key.connection,
                 freshness = freshness.as_str(), "judged");
             if let (Some(stored), true) = (&stored, freshness.serves()) {
@@ -263,7 +269,13 @@ impl Engine {
     /// Whether a cached token needs no further look.
     fn suits(&self, key: &ConnectionKey, slot: &Slot, request: &TokenRequest) -> bool {
         let need = request.need();
-        judge(Some(&slot.stored), key, &need, None, self.clock.wall()) == Freshness::Fresh
+        judge(
+            Some(&slot.stored),
+            key,
+            &need,
+            None,
+            slot.stored.now(&self.clock),
+        ) == Freshness::Fresh
             && request
                 .scopes
                 .iter()
@@ -292,7 +304,7 @@ impl Engine {
             ErrorKind::ProviderUnavailable { .. } | ErrorKind::Store
         ) || matches!(error.code(), "reply_not_json" | "no_refresh_token");
         let lives = match freshness {
-            Freshness::BelowMinTtl => !stored.used_up(self.clock.wall()),
+            Freshness::BelowMinTtl => !stored.used_up(stored.now(&self.clock)),
             Freshness::Unknown => true,
             _ => false,
         };
@@ -309,8 +321,7 @@ impl Engine {
             .attempt
             .as_ref()
             .and_then(|attempt| attempt.ending.as_ref())
-            .and_then(|ending| ending.retry_at)
-            .is_some_and(|retry_at| retry_at > self.clock.wall());
+            .is_some_and(|ending| ending.rest(self.clock.wall()).is_some());
         if resting {
             return;
         }
@@ -530,6 +541,11 @@ impl Engine {
     /// The clock of this engine.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// The instant to judge a token by.
+    fn now_of(&self, stored: Option<&StoredToken>) -> Timestamp {
+        stored.map_or_else(|| self.clock.wall(), |stored| stored.now(&self.clock))
     }
 
     /// The catalogue of providers.

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::clock::Timestamp;
+use crate::clock::{Anchor, Monotonic, Timestamp};
 use crate::engine::freshness::StoredToken;
 use crate::error::{Error, Result};
 use crate::model::{Account, Grant, Refusal, Token};
@@ -52,6 +52,10 @@ pub struct Pending {
     pub client_id: String,
     /// See `client_id`.
     pub token_endpoint: String,
+    /// When it began, by the clock that nobody sets back.
+    pub begun: Option<Anchor>,
+    /// How long it is accepted.
+    pub lifetime: Duration,
 }
 
 /// The reply of a refresh, as it is spilled: the grant and the token it brought.
@@ -169,6 +173,8 @@ impl Record for Pending {
             scopes: self.scopes.clone(),
             client_id: self.client_id.clone(),
             token_endpoint: self.token_endpoint.clone(),
+            begun: self.begun.as_ref().map(anchor_text),
+            lifetime: millis(self.lifetime),
         })
     }
 
@@ -182,6 +188,8 @@ impl Record for Pending {
             scopes: text.scopes,
             client_id: text.client_id,
             token_endpoint: text.token_endpoint,
+            begun: text.begun.map(anchor),
+            lifetime: Duration::from_millis(text.lifetime),
         })
     }
 }
@@ -293,6 +301,8 @@ struct TokenText {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     assumed_until: Option<i64>,
     margin_cap: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    monotonic: Option<AnchorText>,
 }
 
 impl From<&StoredToken> for TokenText {
@@ -308,7 +318,8 @@ impl From<&StoredToken> for TokenText {
             revision: token.revision,
             extra: token.extra.clone(),
             assumed_until: stored.assumed_until.map(Timestamp::millis),
-            margin_cap: u64::try_from(stored.margin_cap.as_millis()).unwrap_or(u64::MAX),
+            margin_cap: millis(stored.margin_cap),
+            monotonic: stored.anchor.as_ref().map(anchor_text),
         }
     }
 }
@@ -328,6 +339,7 @@ impl From<TokenText> for StoredToken {
             },
             assumed_until: text.assumed_until.map(Timestamp::from_millis),
             margin_cap: Duration::from_millis(text.margin_cap),
+            anchor: text.monotonic.map(anchor),
         }
     }
 }
@@ -371,6 +383,28 @@ struct PendingText {
     scopes: Vec<String>,
     client_id: String,
     token_endpoint: String,
+    #[serde(default)]
+    begun: Option<AnchorText>,
+    #[serde(default)]
+    lifetime: u64,
+}
+
+/// The name of a monotonic clock and what it showed, in milliseconds.
+type AnchorText = (String, i64);
+
+fn anchor_text(anchor: &Anchor) -> AnchorText {
+    (anchor.origin.to_string(), anchor.at.millis())
+}
+
+fn anchor((origin, at): AnchorText) -> Anchor {
+    Anchor {
+        origin: origin.into(),
+        at: Monotonic::from_millis(at),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn plaintext<T: Serialize>(text: &T) -> SecretBytes {

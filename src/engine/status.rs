@@ -207,7 +207,7 @@ impl Engine {
             report.step("account", true, "not asked: no access token is stored");
             return Ok(());
         };
-        if stored.used_up(self.clock.wall()) {
+        if stored.used_up(stored.now(&self.clock)) {
             report.step(
                 "account",
                 true,
@@ -330,6 +330,11 @@ impl Engine {
         let grant = self.open_grant(key, loaded).await?;
         if let (Some(connection), Some(grant)) = (connection, &grant) {
             self.describe_grant(&mut status, key, connection, grant, &spec, &integration);
+            if let (Some(_), Ok(Some(token))) =
+                (status.expires_at, self.open_token(key, loaded).await)
+            {
+                status.expires_at = token.ends_at(&self.clock);
+            }
         }
         if !user
             && note

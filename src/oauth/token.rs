@@ -230,7 +230,7 @@ impl Ask<'_> {
             Ok(finished) => finished,
             Err(error) => return Outcome::not_sent(error.reason().to_owned()),
         };
-        let sent = clock.monotonic();
+        let (sent_at, sent) = (clock.wall(), clock.monotonic());
         let reply = match http.send(request).await {
             Ok(reply) => reply,
             Err(failure) => return Outcome::without_reply(&failure, self.spec),
@@ -245,7 +245,8 @@ impl Ask<'_> {
             nonce: self.nonce,
             subject: self.subject,
             sent: self.sent,
-            asked_at: received_at.before(clock.real(clock.monotonic().since(sent))),
+            // The wall clock may have been set meanwhile, and the monotonic one stands still while the machine sleeps.
+            asked_at: sent_at.min(received_at.before(clock.real(clock.monotonic().since(sent)))),
             received_at,
             mask: &mask,
         };

@@ -402,7 +402,7 @@ pub(super) fn object_of(py: Python<'_>, engine: &Engine, slot: &Slot) -> PyResul
         .transpose()?;
     let object = make.bind(py).call1((
         token.value.expose(),
-        token.expires_at.map(|at| at.millis()),
+        slot.stored.ends_at(engine.clock()).map(|at| at.millis()),
         PyTuple::new(py, &token.scopes)?,
         &token.token_type,
         Some(&token.resource).filter(|resource| !resource.is_empty()),

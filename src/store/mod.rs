@@ -10,6 +10,7 @@ pub mod sqlite;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::clock::{Monotonic, Timestamp};
 use crate::error::Result;
@@ -312,6 +313,14 @@ pub struct Ending {
     pub at: Timestamp,
     /// The failure in words, sealed.
     pub note: Option<Sealed>,
+}
+
+impl Ending {
+    /// How much longer no request may go. A clock that was set back since must not lengthen a rest beyond what it was.
+    pub fn rest(&self, now: Timestamp) -> Option<Duration> {
+        let retry_at = self.retry_at?;
+        (retry_at > now && self.at <= now).then(|| retry_at.since(now))
+    }
 }
 
 /// What is known of the request of an ended attempt.

@@ -262,6 +262,7 @@ fn stored(value: &str) -> Arc<StoredToken> {
         },
         assumed_until: None,
         margin_cap: Duration::from_secs(300),
+        anchor: None,
     })
 }
 

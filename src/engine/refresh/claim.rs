@@ -57,7 +57,9 @@ impl Lead<'_> {
             return Ok(());
         }
         if ending.outcome == EndingOutcome::Unknown {
-            self.check_replay(ending.at)?;
+            // By whichever clock it is longer ago: one that was set back must not lengthen a grace.
+            let begun_at = self.loaded.attempt.as_ref().map(|one| self.begun_at(one));
+            self.check_replay(begun_at.map_or(ending.at, |begun_at| begun_at.min(ending.at)))?;
         } else if self
             .note
             .as_ref()
@@ -65,15 +67,9 @@ impl Lead<'_> {
         {
             return Ok(());
         }
-        let now = self.engine.clock.wall();
-        // A clock that was set back must not lengthen a rest beyond what it was.
-        let Some(retry_at) = ending
-            .retry_at
-            .filter(|retry_at| *retry_at > now && ending.at <= now)
-        else {
+        let Some(rest) = ending.rest(self.engine.clock.wall()) else {
             return Ok(());
         };
-        let rest = retry_at.since(now);
         let Some(note) = self.note.clone() else {
             let reason = format!("{} failed lately", self.spec.name);
             return Err(self.unavailable(reason, Some(rest)));
@@ -127,21 +123,21 @@ impl Lead<'_> {
     /// How long the access tokens that are known here still work: that of the resource, and that of the default one,
     /// which has the same refresh token.
     pub(super) fn left_of_tokens(&self) -> Duration {
-        let now = self.engine.clock.wall();
+        let clock = &self.engine.clock;
         let own = self
             .token
             .as_ref()
             .filter(|_| self.order.reason != Freshness::Refused)
             .map(|token| {
                 let ends = token.token.expires_at.or(token.assumed_until);
-                ends.map_or(Duration::MAX, |ends| ends.since(now))
+                ends.map_or(Duration::MAX, |ends| ends.since(token.now(clock)))
             });
         let default = self
             .loaded
             .connection
             .as_ref()
             .filter(|_| !self.order.resource.is_empty())
-            .and_then(|row| Some(row.expires_at?.since(now)));
+            .and_then(|row| Some(row.expires_at?.since(clock.wall())));
         own.max(default).unwrap_or_default()
     }
 

@@ -94,7 +94,7 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
                         &order.key,
                         &order.need,
                         None,
-                        engine.clock.wall(),
+                        left.now(&engine.clock),
                     )
                     .serves()
                 })
@@ -124,7 +124,7 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
             &order.key,
             &need,
             service.then_some(integration.revision),
-            engine.clock.wall(),
+            engine.now_of(token.as_deref()),
         );
         if let Some(token) = &token
             && judged.serves()

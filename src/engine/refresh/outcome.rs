@@ -40,7 +40,7 @@ impl Lead<'_> {
         if self.service() {
             grant.granted_scopes.clone_from(&token.scopes);
         }
-        let stored = stored_token(token, &grant, &self.spec);
+        let stored = stored_token(token, &grant, &self.spec, &self.engine.clock);
         let reply = Reply {
             spill: Spill {
                 grant,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{LEASE, TRIES, pause_after};
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::engine::Engine;
 use crate::engine::freshness::{ASSUMED_LIFETIME, MARGIN_CAP, StoredToken};
 use crate::engine::keys::seal;
@@ -396,7 +396,7 @@ pub(crate) fn rotate(
 }
 
 /// Puts the provider file's word on renewal beside a token.
-pub(crate) fn stored_token(token: Token, grant: &Grant, spec: &Spec) -> StoredToken {
+pub(crate) fn stored_token(token: Token, grant: &Grant, spec: &Spec, clock: &Clock) -> StoredToken {
     let renewable =
         grant.refresh_token.is_some() || spec.grant_type == GrantType::ClientCredentials;
     let assumed = match (
@@ -418,6 +418,7 @@ pub(crate) fn stored_token(token: Token, grant: &Grant, spec: &Spec) -> StoredTo
         assumed_until: assumed
             .filter(|_| renewable)
             .map(|lifetime| token.obtained_at.after(lifetime)),
+        anchor: clock.anchor(clock.wall().since(token.obtained_at)),
         token,
         margin_cap,
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Lead;
 use super::reply::stored_token;
-use crate::clock::Timestamp;
+use crate::clock::Monotonic;
 use crate::engine::freshness::{self, StoredToken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ConnectionKey;
@@ -19,7 +19,7 @@ pub(crate) struct Rests(Mutex<HashMap<ConnectionKey, Rest>>);
 #[derive(Clone, Debug)]
 struct Rest {
     failures: u32,
-    until: Timestamp,
+    until: Monotonic,
     /// A later configuration may try at once.
     revision: u64,
     error: Error,
@@ -33,7 +33,7 @@ impl Lead<'_> {
             rests.lock().unwrap_or_else(PoisonError::into_inner)
         };
         let key = &self.order.key;
-        let now = self.engine.clock.wall();
+        let now = self.engine.clock.monotonic();
         let before = rests().get(key).cloned();
         if let Some(rest) = &before
             && rest.until > now
@@ -61,7 +61,7 @@ impl Lead<'_> {
                 let pause = freshness::back_off(failures, asked, self.engine.runtime.fraction());
                 let rest = Rest {
                     failures,
-                    until: self.engine.clock.wall().after(pause),
+                    until: self.engine.clock.monotonic().after(pause),
                     revision: self.integration.revision,
                     error: error.clone(),
                 };
@@ -84,7 +84,12 @@ impl Lead<'_> {
                 token.scopes = issued
                     .granted_scopes
                     .unwrap_or_else(|| grant.granted_scopes.clone());
-                Ok(Arc::new(stored_token(token, &grant, &self.spec)))
+                Ok(Arc::new(stored_token(
+                    token,
+                    &grant,
+                    &self.spec,
+                    &self.engine.clock,
+                )))
             }
             Outcome::Unusable { rule, .. } => Err(self.rejected("reply_unusable", rule)),
             Outcome::Refused {

@@ -23,7 +23,7 @@ pub(super) fn connecting() -> ConnectRequest {
     }
 }
 
-async fn begun(world: &World) -> PendingConnection {
+pub(super) async fn begun(world: &World) -> PendingConnection {
     begun_by(&world.engine, connecting()).await
 }
 
@@ -32,11 +32,11 @@ async fn begun_by(engine: &Arc<Engine>, request: ConnectRequest) -> PendingConne
     begun.await.unwrap()
 }
 
-fn callback(begun: &PendingConnection, more: &str) -> String {
+pub(super) fn callback(begun: &PendingConnection, more: &str) -> String {
     format!("{HERE}?state={}&{more}", begun.state.expose())
 }
 
-async fn completed(world: &World, url: &str) -> Result<Status> {
+pub(super) async fn completed(world: &World, url: &str) -> Result<Status> {
     completed_in(world, url, Some("session-1")).await
 }
 

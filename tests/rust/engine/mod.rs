@@ -28,6 +28,7 @@ mod arrive;
 mod backoff;
 mod cache;
 mod claim;
+mod clocks;
 mod commit;
 mod configure;
 mod connect;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use _core::clock::{Anchor, Monotonic};
 use _core::engine::freshness::StoredToken;
 use _core::engine::record::{Configuration, Note, Pending, Record, Spill};
 use _core::model::{Account, Grant, Refusal, Token};
@@ -69,6 +70,10 @@ fn stored(expires_at: Option<i64>, assumed: Option<i64>) -> StoredToken {
         },
         assumed_until: assumed.map(after),
         margin_cap: Duration::from_millis(1500),
+        anchor: Some(Anchor {
+            origin: "boot".into(),
+            at: Monotonic::from_millis(7),
+        }),
     }
 }
 
@@ -138,6 +143,11 @@ fn pending_sign_ins_come_back() {
         scopes: scopes("a"),
         client_id: "client-1".to_owned(),
         token_endpoint: "https://t.example".to_owned(),
+        begun: Some(Anchor {
+            origin: "boot".into(),
+            at: Monotonic::from_millis(5),
+        }),
+        lifetime: Duration::from_secs(600),
     });
     assert_eq!(pending.verifier.unwrap().expose(), "verifier");
     assert_eq!(pending.nonce.unwrap().expose(), "nonce");
