@@ -9,15 +9,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 pub use ::http::{HeaderMap, Method};
 use ::http::{HeaderName, HeaderValue};
+use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, timeout_at};
 use url::{Host, Url};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Monotonic};
 use crate::secret::{Secret, SecretBytes};
 
 /// How we name ourselves to servers.
@@ -71,6 +73,9 @@ pub struct Request {
     pub body: Option<(&'static str, SecretBytes)>,
     /// When the whole reply must be here, counted from the call by the client's clock.
     pub deadline: Duration,
+    /// From this instant of the client's clock on it does not leave any more, if it has a body: looked at when the
+    /// connection is there, right before the first byte.
+    pub leaves_by: Option<Monotonic>,
     /// Who named the host.
     pub host_rule: HostRule,
 }
@@ -215,13 +220,44 @@ impl Client {
             last_look: Some(self.clock.real(LAST_LOOK)),
         };
         let client = self.transport(self.route(&request)?)?;
-        let request = convert(request)?;
+        let request = self.convert(request)?;
         let response = match patience.wait_for(client.execute(request)).await {
             Some(Ok(response)) => response,
             Some(Err(error)) => return Err(failure(&error)),
             None => return Err(Failure::NoReply("no answer in time".to_owned())),
         };
         Ok(receive(response, patience).await)
+    }
+
+    fn convert(&self, request: Request) -> Result<reqwest::Request, Failure> {
+        let mut converted = reqwest::Request::new(request.method, request.url);
+        let headers = converted.headers_mut();
+        for (name, value) in &request.headers {
+            let (Ok(name), Ok(mut value)) = (
+                HeaderName::try_from(name.as_str()),
+                HeaderValue::from_str(value.expose()),
+            ) else {
+                return Err(not_sent(format!("the header {name:?} can't be sent")));
+            };
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        if let Some((content_type, body)) = request.body {
+            headers.insert(
+                ::http::header::CONTENT_TYPE,
+                HeaderValue::from_static(content_type),
+            );
+            let body: reqwest::Body = body.expose().to_vec().into();
+            *converted.body_mut() = Some(match request.leaves_by {
+                Some(leaves_by) => reqwest::Body::wrap(Timely {
+                    body,
+                    clock: self.clock.clone(),
+                    leaves_by,
+                }),
+                None => body,
+            });
+        }
+        Ok(converted)
     }
 
     /// Names are judged when they are resolved, addresses here: no resolver sees them.
@@ -372,28 +408,49 @@ fn literal(url: &Url) -> Option<IpAddr> {
     }
 }
 
-fn convert(request: Request) -> Result<reqwest::Request, Failure> {
-    let mut converted = reqwest::Request::new(request.method, request.url);
-    let headers = converted.headers_mut();
-    for (name, value) in &request.headers {
-        let (Ok(name), Ok(mut value)) = (
-            HeaderName::try_from(name.as_str()),
-            HeaderValue::from_str(value.expose()),
-        ) else {
-            return Err(not_sent(format!("the header {name:?} can't be sent")));
-        };
-        value.set_sensitive(true);
-        headers.insert(name, value);
-    }
-    if let Some((content_type, body)) = request.body {
-        headers.insert(
-            ::http::header::CONTENT_TYPE,
-            HeaderValue::from_static(content_type),
-        );
-        *converted.body_mut() = Some(body.expose().to_vec().into());
-    }
-    Ok(converted)
+/// A body that does not leave once it is too late. It is asked for when the connection is there, and the headers leave
+/// together with it.
+struct Timely {
+    body: reqwest::Body,
+    clock: Clock,
+    leaves_by: Monotonic,
 }
+
+impl http_body::Body for Timely {
+    type Data = <reqwest::Body as http_body::Body>::Data;
+    type Error = Box<dyn StdError + Send + Sync>;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let this = self.get_mut();
+        if this.clock.monotonic() >= this.leaves_by {
+            return Poll::Ready(Some(Err(TooLate.into())));
+        }
+        let frame = Pin::new(&mut this.body).poll_frame(context);
+        frame.map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[derive(Debug)]
+struct TooLate;
+
+impl fmt::Display for TooLate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("this process stood still until it was too late to ask")
+    }
+}
+
+impl StdError for TooLate {}
 
 /// Waits until a deadline, and a moment longer for what arrived while this process was stopped.
 struct Patience {
@@ -454,6 +511,9 @@ impl Body {
 }
 
 fn failure(error: &reqwest::Error) -> Failure {
+    if too_late(error) {
+        return not_sent(TooLate.to_string());
+    }
     let cause = cause(error);
     if error.is_connect() {
         Failure::NotSent(format!("no connection: {cause}"))
@@ -462,6 +522,17 @@ fn failure(error: &reqwest::Error) -> Failure {
     } else {
         Failure::NoReply(format!("no answer: {cause}"))
     }
+}
+
+fn too_late(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.is::<TooLate>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The innermost cause of an error: the outer ones repeat the URL, which may hold a code.

@@ -81,6 +81,7 @@ async fn fetch(
     clock: &Clock,
 ) -> Result<Metadata> {
     let request = Request {
+        leaves_by: None,
         method: Method::GET,
         url: place.clone(),
         headers: vec![("Accept".to_owned(), Secret::from("application/json"))],

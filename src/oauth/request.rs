@@ -257,6 +257,7 @@ impl Draft<'_> {
             headers,
             body,
             deadline: self.deadline,
+            leaves_by: None,
         };
         Ok((request, mask))
     }

@@ -4,7 +4,7 @@ use super::client::Client;
 use super::request::{Draft, Mask, Parameters, TOKEN_DEADLINE, Values};
 use super::response::{Asked, Outcome, Question};
 use super::{response, scope};
-use crate::clock::Clock;
+use crate::clock::{Clock, Monotonic};
 use crate::http::{self, Method};
 use crate::provider::{RequestRules, Spec};
 use crate::secret::{AccessToken, AuthorizationCode, PkceVerifier, RefreshToken, Secret};
@@ -45,6 +45,8 @@ pub struct Refresh<'a> {
     pub redirect_uri: Option<&'a str>,
     /// The `sub` of the first ID token, where one came: another one is refused.
     pub subject: Option<&'a str>,
+    /// From this instant on the request does not leave any more: another process may send the same refresh token.
+    pub leaves_by: Option<Monotonic>,
 }
 
 /// Exchanges a code for tokens (RFC 6749 section 4.1.3). The outcome's instants are read from `clock` when the reply has
@@ -85,6 +87,7 @@ pub async fn exchange_code(
         nonce: exchange.nonce,
         subject: None,
         sent: None,
+        leaves_by: None,
     };
     ask.send(http, clock).await
 }
@@ -141,6 +144,7 @@ pub async fn refresh(
         resource: refresh.resource,
         nonce: None,
         subject: refresh.subject,
+        leaves_by: refresh.leaves_by,
         sent: refresh.refresh_token,
     };
     ask.send(http, clock).await
@@ -172,6 +176,7 @@ pub async fn client_credentials(
         nonce: None,
         subject: None,
         sent: None,
+        leaves_by: None,
     };
     ask.send(http, clock).await
 }
@@ -210,6 +215,7 @@ struct Ask<'a> {
     nonce: Option<&'a Secret>,
     subject: Option<&'a str>,
     sent: Option<&'a RefreshToken>,
+    leaves_by: Option<Monotonic>,
 }
 
 impl Ask<'_> {
@@ -227,7 +233,16 @@ impl Ask<'_> {
             deadline: TOKEN_DEADLINE,
         };
         let (request, mask): (http::Request, Mask) = match draft.finish() {
-            Ok(finished) => finished,
+            Ok((request, mask)) => {
+                let leaves_by = self.leaves_by;
+                (
+                    http::Request {
+                        leaves_by,
+                        ..request
+                    },
+                    mask,
+                )
+            }
             Err(error) => return Outcome::not_sent(error.reason().to_owned()),
         };
         let (sent_at, sent) = (clock.wall(), clock.monotonic());

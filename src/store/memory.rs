@@ -344,6 +344,11 @@ impl Store for MemoryStore {
         Ok(orphans)
     }
 
+    fn reply_of(&self, _attempt: AttemptId) -> Result<Option<Spilled>> {
+        // A process that stands still asks nothing, and no other sees this store.
+        Ok(None)
+    }
+
     fn forget_orphan(&self, orphan: &Orphan) -> Result<()> {
         let _entered = system::enter();
         lock(&self.abandoned).retain(|other| other.spilled != orphan.spilled);

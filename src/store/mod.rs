@@ -117,6 +117,10 @@ pub trait Store: Send + Sync {
     /// whose owner lives after all does no harm.
     fn orphans(&self, connection: Option<&ConnectionKey>) -> Result<Vec<Orphan>>;
 
+    /// The reply in the slot of an attempt that is over, whoever made it: one that stands still is past its deadline with
+    /// its reply in hand. The slot stays its owner's.
+    fn reply_of(&self, attempt: AttemptId) -> Result<Option<Spilled>>;
+
     /// Forgets an orphan: it is committed, or can never be.
     fn forget_orphan(&self, orphan: &Orphan) -> Result<()>;
 }

@@ -102,17 +102,10 @@ impl Spill {
     /// # Errors
     /// `Store` errors when the folder is there and can't be read.
     pub fn orphans(&self, connection: Option<&ConnectionKey>) -> Result<Vec<Orphan>> {
-        let entries = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(self.failed(&error)),
-        };
+        let files = self.files()?;
         let mut orphans = self.abandoned();
         let own_path = self.own_path();
-        for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
-            let Some(owner) = path.file_name().and_then(|name| parse_name(name.to_str()?)) else {
-                continue;
-            };
+        for (path, owner) in files {
             let liveness = self.liveness(&owner);
             // Of this process, but not of this store: closed by now, it answers to nobody.
             let closed = owner == system::owner() && path != own_path;
@@ -128,6 +121,18 @@ impl Spill {
         }
         orphans.retain(|orphan| connection.is_none_or(|key| *key == orphan.spilled.connection));
         Ok(orphans)
+    }
+
+    /// The reply in the slot of this attempt, whoever made it.
+    ///
+    /// # Errors
+    /// `Store` errors when the folder is there and can't be read.
+    pub fn reply_of(&self, attempt: AttemptId) -> Result<Option<Spilled>> {
+        let files = self.files()?.into_iter();
+        // A file that can't be read, or went away meanwhile, holds nothing for us.
+        let mut replies = files.flat_map(|(path, _)| read_all(&path).unwrap_or_default());
+        let found = replies.find(|reply| reply.spilled.attempt == attempt);
+        Ok(found.map(|reply| reply.spilled))
     }
 
     /// Empties the slot of an orphan, unless something else is in it by now.
@@ -157,6 +162,22 @@ impl Spill {
             clear(&file, *number).map_err(|error| self.failed(&error))?;
         }
         Ok(())
+    }
+
+    /// The files of all processes, each with its owner.
+    fn files(&self) -> Result<Vec<(PathBuf, Owner)>> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(self.failed(&error)),
+        };
+        let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+        Ok(paths
+            .filter_map(|path| {
+                let owner = parse_name(path.file_name()?.to_str()?)?;
+                Some((path, owner))
+            })
+            .collect())
     }
 
     fn abandoned(&self) -> Vec<Orphan> {

@@ -21,7 +21,8 @@ use self::writer::{Job, Queue};
 use super::spill::Spill;
 use super::{
     AttemptId, Claimant, Claimed, Commit, Committed, ConnectionRow, Ending, EventRow,
-    IntegrationRow, KeyRow, Loaded, NewKey, Orphan, PendingRow, Slot, Store, StoreFuture, lock,
+    IntegrationRow, KeyRow, Loaded, NewKey, Orphan, PendingRow, Slot, Spilled, Store, StoreFuture,
+    lock,
 };
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
@@ -276,6 +277,11 @@ impl Store for SqliteStore {
     fn orphans(&self, connection: Option<&ConnectionKey>) -> Result<Vec<Orphan>> {
         let _entered = system::enter();
         self.inner.spill.orphans(connection)
+    }
+
+    fn reply_of(&self, attempt: AttemptId) -> Result<Option<Spilled>> {
+        let _entered = system::enter();
+        self.inner.spill.reply_of(attempt)
     }
 
     fn forget_orphan(&self, orphan: &Orphan) -> Result<()> {

@@ -3,14 +3,15 @@
 use std::io::{Read as _, Write as _};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
-use _core::clock::Clock;
+use _core::clock::{Clock, ManualClock, Timestamp};
 use _core::http::{
     BODY_LIMIT, Client, Failure, HostRule, Method, Network, Options, Reply, Request, is_public,
 };
 use _core::secret::{Secret, SecretBytes};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use url::Url;
 use wiremock::matchers::{body_string, header, method};
@@ -30,6 +31,7 @@ fn request(url: &str) -> Request {
             SecretBytes::from(b"a=b".to_vec()),
         )),
         deadline: Duration::from_secs(20),
+        leaves_by: None,
         host_rule: HostRule::Named,
     }
 }
@@ -213,6 +215,60 @@ async fn a_server_is_trusted_by_the_ca_file_alone_and_under_its_own_name() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn what_is_too_late_when_the_connection_is_there_does_not_leave() {
+    let authority = Authority::new();
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    std::fs::write(&ca_file, &authority.pem).unwrap();
+    let time = Arc::new(ManualClock::new(Timestamp::default()));
+    let clock = Clock::manual(Arc::clone(&time));
+    let late = Duration::from_secs(25);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let acceptor = authority.acceptor("127.0.0.1");
+    let mut request = request(&format!("https://127.0.0.1:{port}/"));
+    request.leaves_by = Some(clock.monotonic().after(late));
+    let server = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        time.advance(late);
+        let mut seen = Vec::new();
+        let mut stream = acceptor.accept(stream).await.unwrap();
+        // The client hangs up without a farewell.
+        let _ = stream.read_to_end(&mut seen).await;
+        seen
+    });
+    let options = Options {
+        network: Network::Any,
+        ca_file: Some(ca_file),
+    };
+    let client = Client::new(options).with_clock(clock);
+    let failure = client.send(request).await.unwrap_err();
+    assert!(matches!(failure, Failure::NotSent(_)), "{failure:?}");
+    assert_eq!(server.await.unwrap(), b"");
+}
+
+#[tokio::test]
+async fn what_leaves_in_time_announces_its_length() {
+    let clock = crate::support::clock();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut request = request(&format!("http://{}", listener.local_addr().unwrap()));
+    request.leaves_by = Some(clock.monotonic().after(Duration::from_millis(1)));
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let seen = read_request(&mut stream).await;
+        stream.write_all(NO_CONTENT.as_bytes()).await.unwrap();
+        seen
+    });
+    let client = Client::new(Options::default()).with_clock(clock);
+    assert_eq!(client.send(request).await.unwrap().status, 204);
+    let seen = server.await.unwrap();
+    assert!(
+        seen.contains("content-length: 3\r\n") && seen.ends_with("\r\n\r\na=b"),
+        "{seen}"
+    );
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ async fn refresh_at(base: &str, change: impl FnOnce(&mut Spec), resource: &str) 
     let mut spec = spec(base);
     change(&mut spec);
     let refresh = Refresh {
+        leaves_by: None,
         refresh_token: Some(&RefreshToken::from("old-refresh-token")),
         access_token: None,
         scopes: &[],

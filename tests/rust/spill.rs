@@ -76,6 +76,21 @@ fn a_reply_of_a_process_that_is_gone_is_found_and_forgotten() {
 }
 
 #[test]
+fn a_reply_of_a_process_that_stands_still_is_found_by_its_attempt_and_stays() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let spill = Spill::new(folder.path().join("spill"));
+    let neighbour = Spill::new(folder.path().join("spill"));
+    let slot = neighbour.reserve().expect("the disk has room");
+    slot.write(&spilled(1, "alice")).expect("it fits");
+    for _ in 0..2 {
+        let found = spill.reply_of(AttemptId([7; 16])).expect("readable");
+        assert_eq!(found, Some(spilled(1, "alice")));
+    }
+    let other = spill.reply_of(AttemptId([8; 16])).expect("readable");
+    assert_eq!(other, None);
+}
+
+#[test]
 fn a_reply_of_another_boot_is_found() {
     let folder = tempfile::tempdir().expect("a folder");
     let before = Owner {

@@ -144,8 +144,8 @@ impl Authority {
         }
     }
 
-    /// The port of a TLS server that is called `name` and answers one request with what `reply` makes of that port.
-    pub(crate) async fn serve(&self, name: &str, reply: impl FnOnce(u16) -> String) -> u16 {
+    /// What a TLS server that is called `name` accepts connections with.
+    pub(crate) fn acceptor(&self, name: &str) -> tokio_rustls::TlsAcceptor {
         let key = rcgen::KeyPair::generate().unwrap();
         let parameters = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
         let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
@@ -154,7 +154,12 @@ impl Authority {
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key)
             .unwrap();
-        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        tokio_rustls::TlsAcceptor::from(Arc::new(config))
+    }
+
+    /// The port of a TLS server that is called `name` and answers one request with what `reply` makes of that port.
+    pub(crate) async fn serve(&self, name: &str, reply: impl FnOnce(u16) -> String) -> u16 {
+        let acceptor = self.acceptor(name);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let reply = reply(port);

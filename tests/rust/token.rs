@@ -71,6 +71,7 @@ async fn sent_by(
             resource,
         } => {
             let refresh = Refresh {
+                leaves_by: None,
                 refresh_token: Some(&RefreshToken::from("r1")),
                 access_token: Some(&AccessToken::from("a0")),
                 scopes: &scopes(wanted),
@@ -414,6 +415,7 @@ async fn a_refresh_without_refresh_token_is_sent_only_where_the_access_token_ren
         let mut spec = spec_of(&server.uri(), GrantType::AuthorizationCode);
         spec.refresh.as_mut().unwrap().uses_access_token = renews_itself;
         let refresh = Refresh {
+            leaves_by: None,
             refresh_token: None,
             access_token: Some(&AccessToken::from("a0")),
             scopes: &[],
@@ -624,6 +626,7 @@ async fn a_provider_that_gives_no_refresh_tokens_is_not_asked() {
         let mut spec = spec_of("http://127.0.0.1:1", GrantType::AuthorizationCode);
         change(&mut spec);
         let refresh = Refresh {
+            leaves_by: None,
             refresh_token: Some(&RefreshToken::from("r1")),
             access_token: None,
             scopes: &[],

@@ -34,6 +34,7 @@ async fn outcome(spec: &Spec, sample: &str) -> Outcome {
         }
         _ => {
             let refresh = Refresh {
+                leaves_by: None,
                 refresh_token: Some(&RefreshToken::from("old-refresh-token")),
                 access_token: None,
                 scopes: &[],

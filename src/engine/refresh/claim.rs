@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::reply::Place;
-use super::{LEASE, LEFT_TO_SEND, Lead, TRIES, pause_after};
-use crate::clock::Timestamp;
+use super::{LEASE, LEFT_TO_LEAVE, LEFT_TO_SEND, Lead, TRIES, pause_after};
+use crate::clock::{Monotonic, Timestamp};
 use crate::engine::freshness::{self, Freshness};
 use crate::engine::record::Note;
 use crate::error::{Error, ErrorKind, Result};
@@ -168,19 +168,20 @@ impl Lead<'_> {
         }))
     }
 
-    /// Whether the attempt still is ours with enough time left, read last.
-    pub(super) async fn may_send(&self) -> Result<bool> {
+    /// Until when the request may leave, if the attempt still is ours with enough time left: read last.
+    pub(super) async fn may_send(&self) -> Result<Option<Monotonic>> {
         let now = self
             .engine
             .store
             .load(&self.order.key, &self.order.resource)
             .await?;
-        Ok(now.generation() == self.loaded.generation()
-            && now.attempt.is_some_and(|attempt| {
-                attempt.id == self.attempt
-                    && attempt.ending.is_none()
-                    && attempt.deadline.since(self.engine.clock.monotonic()) >= LEFT_TO_SEND
-            }))
+        let same = now.generation() == self.loaded.generation();
+        let ours = now.attempt.filter(|attempt| {
+            same && attempt.id == self.attempt
+                && attempt.ending.is_none()
+                && attempt.deadline.since(self.engine.clock.monotonic()) >= LEFT_TO_SEND
+        });
+        Ok(ours.map(|attempt| attempt.deadline.before(LEFT_TO_LEAVE)))
     }
 
     pub(super) fn claimant(&self) -> Claimant {

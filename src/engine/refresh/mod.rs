@@ -15,7 +15,7 @@ use std::time::Duration;
 use self::reply::Place;
 pub(crate) use self::reply::{LeftBehind, stored_token};
 pub(crate) use self::unrecorded::Rests;
-use crate::clock::Timestamp;
+use crate::clock::{Monotonic, Timestamp};
 use crate::engine::Engine;
 use crate::engine::config::Integration;
 use crate::engine::freshness::{self, Freshness, Need, StoredToken, judge};
@@ -33,6 +33,8 @@ use crate::vault::{self, Kind, Subject};
 const LEASE: Duration = Duration::from_secs(150);
 /// What must be left of the lease for a request to be sent.
 const LEFT_TO_SEND: Duration = Duration::from_secs(135);
+/// What must be left of it when the first byte leaves: connecting takes 10 s at most.
+const LEFT_TO_LEAVE: Duration = Duration::from_secs(125);
 /// How often the store is tried before a reply stays in its slot, or an attempt runs on to its deadline.
 pub(crate) const TRIES: u32 = 4;
 
@@ -75,6 +77,8 @@ enum Ready {
         place: Option<Place>,
         /// Whether the refresh token may have been used already.
         replays: bool,
+        /// From then on it must not leave: another may claim before its reply is here.
+        leaves_by: Monotonic,
     },
     LookAgain,
 }
@@ -190,9 +194,13 @@ impl Lead<'_> {
     /// fails later ends it all the same.
     async fn lead(&mut self, previous: Option<Attempt>) -> Result<Next> {
         match self.ready(previous).await {
-            Ok(Ready::Send { place, replays }) => {
+            Ok(Ready::Send {
+                place,
+                replays,
+                leaves_by,
+            }) => {
                 let sent_at = self.engine.clock.wall();
-                let outcome = self.fly(place, replays, sent_at).await;
+                let outcome = self.fly(place, replays, sent_at, leaves_by).await;
                 if outcome.is_err() {
                     self.see_ended(sent_at).await;
                 }
@@ -218,9 +226,11 @@ impl Lead<'_> {
             .attempt
             .as_ref()
             .filter(|attempt| attempt.ending.is_none())
-            .map(|attempt| self.begun_at(attempt));
-        if let Some(begun_at) = abandoned {
-            if self.engine.replay_orphans(Some(&self.order.key)).await? > 0 {
+            .map(|attempt| (attempt.id, self.begun_at(attempt)));
+        if let Some((id, begun_at)) = abandoned {
+            if self.engine.replay_orphans(Some(&self.order.key)).await? > 0
+                || self.engine.replay_attempt(id).await?
+            {
                 self.loaded.attempt = None;
                 return Ok(Ready::LookAgain);
             }
@@ -231,8 +241,12 @@ impl Lead<'_> {
         let replays = !self.service() && (abandoned.is_some() || self.replays());
         let place = self.reserve().await?;
         Ok(match self.may_send().await? {
-            true => Ready::Send { place, replays },
-            false => Ready::LookAgain,
+            Some(leaves_by) => Ready::Send {
+                place,
+                replays,
+                leaves_by,
+            },
+            None => Ready::LookAgain,
         })
     }
 
@@ -241,11 +255,12 @@ impl Lead<'_> {
         place: Option<Place>,
         replays: bool,
         sent_at: Timestamp,
+        leaves_by: Monotonic,
     ) -> Result<Next> {
         tracing::info!(provider = %self.order.key.integration.provider, connection = %self.order.key.connection,
             reason = self.order.reason.as_str(), "refreshing");
         fault::point("refresh.send");
-        match self.send().await {
+        match self.send(Some(leaves_by)).await {
             Outcome::Issued(issued) => self.issued(*issued, place).await,
             Outcome::Unusable {
                 refresh_token,
@@ -264,6 +279,13 @@ impl Lead<'_> {
             } => {
                 self.refused(error, description, condemns, reason, replays)
                     .await
+            }
+            // This process stood still: nothing was sent, and another may have been faster.
+            Outcome::NotProcessed { status: None, .. }
+                if self.engine.clock.monotonic() >= leaves_by =>
+            {
+                self.release().await?;
+                Ok(Next::LookAgain)
             }
             Outcome::NotProcessed {
                 error,
@@ -289,7 +311,7 @@ impl Lead<'_> {
         }
     }
 
-    async fn send(&self) -> Outcome {
+    async fn send(&self, leaves_by: Option<Monotonic>) -> Outcome {
         let http = self.engine.http();
         let client = self.integration.client(&self.spec);
         let clock = &self.engine.clock;
@@ -307,6 +329,7 @@ impl Lead<'_> {
                     resource: &self.order.resource,
                     redirect_uri: None,
                     subject: grant.subject.as_deref(),
+                    leaves_by,
                 };
                 oauth::token::refresh(&http, &self.spec, client, refresh, clock).await
             }

@@ -17,7 +17,7 @@ use crate::model::{ConnectionKey, Grant, GrantType, Token};
 use crate::provider::{Lifetime, Spec};
 use crate::secret::RefreshToken;
 use crate::store::{
-    AttemptId, Commit, Committed, NewEvent, Orphan, Sealed, Slot, Spilled, StoredState, TokenRow,
+    AttemptId, Commit, Committed, NewEvent, Sealed, Slot, Spilled, StoredState, TokenRow,
 };
 use crate::vault::{Context, Envelope, Kind, Subject, fingerprint};
 
@@ -41,6 +41,19 @@ pub(super) struct Reply {
     pub(super) attempt: AttemptId,
     pub(super) slot: Option<Arc<dyn Slot>>,
     pub(super) rotated: bool,
+}
+
+/// What became of a reply in a slot of another process.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Replayed {
+    /// It is committed now.
+    Stored,
+    /// Another commit came first.
+    TooLate,
+    /// Its connection was left meanwhile.
+    Unwanted,
+    /// It is of another workspace, or does not open.
+    Unread,
 }
 
 impl LeftBehind {
@@ -212,19 +225,39 @@ impl Engine {
     ) -> Result<usize> {
         let mut replayed = 0;
         for orphan in self.store.orphans(connection)? {
-            if orphan.spilled.connection.integration.workspace == self.workspace {
-                replayed += usize::from(self.replay(orphan).await?);
+            match self.replay(&orphan.spilled).await? {
+                // One that does not open stays, and stands in nobody's way.
+                Replayed::Unread => {}
+                Replayed::Unwanted => self.give_back(orphan),
+                Replayed::TooLate => self.store.forget_orphan(&orphan)?,
+                Replayed::Stored => {
+                    replayed += 1;
+                    self.store.forget_orphan(&orphan)?;
+                }
             }
         }
         Ok(replayed)
     }
 
-    async fn replay(self: &Arc<Self>, orphan: Orphan) -> Result<bool> {
+    /// Commits the reply of an attempt that is over, if it is in its slot; whether it was. Its owner may stand still: when
+    /// it goes on, it finds that another commit came first, and empties the slot.
+    pub(super) async fn replay_attempt(&self, attempt: AttemptId) -> Result<bool> {
+        match self.store.reply_of(attempt)? {
+            Some(spilled) => Ok(self.replay(&spilled).await? == Replayed::Stored),
+            None => Ok(false),
+        }
+    }
+
+    /// Commits a reply from a slot of another process.
+    async fn replay(&self, spilled: &Spilled) -> Result<Replayed> {
         let Spilled {
             connection: key,
             attempt,
             sealed,
-        } = &orphan.spilled;
+        } = spilled;
+        if key.integration.workspace != self.workspace {
+            return Ok(Replayed::Unread);
+        }
         loop {
             let loaded = self.store.load(key, "").await?;
             if loaded
@@ -232,22 +265,19 @@ impl Engine {
                 .as_ref()
                 .is_some_and(|row| row.state.is_left())
             {
-                self.give_back(orphan);
-                return Ok(false);
+                return Ok(Replayed::Unwanted);
             }
             // It must follow the stored generation directly: else it is older than a reconnect.
             if loaded.generation() == 0 || sealed.generation != loaded.generation() + 1 {
-                self.store.forget_orphan(&orphan)?;
-                return Ok(false);
+                return Ok(Replayed::TooLate);
             }
             let opened = self.open(Subject::Connection(key), Kind::Spill, "", sealed);
             let spill: Spill = match opened.await {
                 Ok(spill) => spill,
-                // One that does not open stays, and stands in nobody's way.
                 Err(error) => {
                     let reason = error.reason();
                     tracing::warn!(reason, "a reply left behind does not open");
-                    return Ok(false);
+                    return Ok(Replayed::Unread);
                 }
             };
             let reply = Reply {
@@ -259,10 +289,9 @@ impl Engine {
             };
             // Compare-and-swap decides between those who replay at once, and those who leave meanwhile.
             if self.commit_reply(key, &reply).await? == Committed::Done {
-                self.store.forget_orphan(&orphan)?;
                 tracing::info!(provider = %key.integration.provider, connection = %key.connection,
-                    "stored the reply of a process that is gone");
-                return Ok(true);
+                    "stored the reply of a process that is gone, or stands still");
+                return Ok(Replayed::Stored);
             }
         }
     }

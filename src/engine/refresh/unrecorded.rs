@@ -72,7 +72,7 @@ impl Lead<'_> {
     }
 
     async fn ask(&self) -> Result<Arc<StoredToken>> {
-        match self.send().await {
+        match self.send(None).await {
             Outcome::Issued(issued) => {
                 let grant = self
                     .grant

@@ -223,6 +223,10 @@ impl Store for Unreliable {
         Ok(orphans)
     }
 
+    fn reply_of(&self, attempt: AttemptId) -> Result<Option<Spilled>> {
+        self.inner.reply_of(attempt)
+    }
+
     fn forget_orphan(&self, orphan: &Orphan) -> Result<()> {
         self.left
             .lock()
