@@ -41,6 +41,7 @@ mod armed {
     use rustix::process::{Signal, getpid, kill_process};
 
     use super::Action;
+    use crate::system;
 
     static ARMED: AtomicUsize = AtomicUsize::new(0);
     static POINTS: Mutex<Vec<(String, Action)>> = Mutex::new(Vec::new());
@@ -69,14 +70,14 @@ mod armed {
         ARMED.store(points.len(), Ordering::Release);
         drop(points);
         match action {
-            Action::Kill => raise(Signal::KILL),
-            Action::Freeze => raise(Signal::STOP),
+            Action::Kill => kill(),
+            Action::Freeze => system::stop(),
             Action::Panic => panic!("the fault at {name}"),
         }
     }
 
-    fn raise(signal: Signal) {
+    fn kill() {
         // A process may always signal itself.
-        let _ = kill_process(getpid(), signal);
+        let _ = kill_process(getpid(), Signal::KILL);
     }
 }

@@ -373,6 +373,14 @@ pub fn with_signals_blocked<T>(body: impl FnOnce() -> T) -> T {
     body()
 }
 
+/// Stops this process (SIGSTOP), and the calling thread before it goes on: sent to the process alone, the signal may reach
+/// it some instructions later.
+#[cfg(debug_assertions)]
+pub(crate) fn stop() {
+    // SAFETY: it touches no memory.
+    let _ = unsafe { libc::raise(libc::SIGSTOP) };
+}
+
 /// Has the C library call `function` when the process exits normally, after what was registered later.
 pub fn at_exit(function: extern "C" fn()) -> io::Result<()> {
     // SAFETY: `function` lives as long as the program, and the C library copies only its address.

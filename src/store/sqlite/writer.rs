@@ -12,6 +12,7 @@ use super::Inner;
 use super::connection::explain;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::store::{Slot, Spilled};
 use crate::system;
 
@@ -297,6 +298,7 @@ fn run_all(store: &Inner, connection: &Connection, jobs: &mut [Job]) -> Result<(
             return Err(failed.unwrap_or_else(|| Error::internal("a transaction ended early")));
         }
     }
+    fault::point("store.write");
     match execute(connection, "COMMIT") {
         Ok(()) => {
             store.count_commit();

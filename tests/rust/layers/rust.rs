@@ -39,7 +39,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("secret", &[]),
     ("system", &[]),
     ("error", &[]),
-    ("fault", &[]),
+    ("fault", &["system"]),
 ];
 
 /// Words of the source that only these files may use.
