@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -245,7 +246,8 @@ def test_processes_of_threads_cause_one_refresh_per_expiry(
 
     with capsys.disabled():
         pace = figures.seconds / ROUNDS * 1000
-        print(f"\n{PROCESSES} processes x {THREADS} threads, {ROUNDS} rounds: {figures.line()}, {pace:.0f} ms a round")
+        all_asked = f"{PROCESSES} processes x {THREADS} threads, {ROUNDS} rounds"
+        sys.stdout.write(f"\n{all_asked}: {figures.line()}, {pace:.0f} ms a round\n")
     assert figures.line() == f"{ROUNDS} refreshes, 0 reuses, {ROUNDS * PROCESSES * THREADS} callers, 0 errors"
     assert len(figures.tokens) == ROUNDS
     for one in asking:

@@ -16,8 +16,10 @@ import Provider, { errors } from 'oidc-provider';
 console.info = console.warn; // the library's notices: standard output carries the readiness line only
 
 // hold: so many replies of the token endpoint are held back until they can leave together.
+// late: each of its replies comes up to so many milliseconds late, every one at another moment.
 // offline: a refresh token comes without the scope offline_access, as Google's does.
-const DEFAULTS = { access_token_ttl: Number(process.env.ACCESS_TOKEN_TTL ?? 3600), rotate: true, hold: 0, offline: false };
+const DEFAULTS = { access_token_ttl: Number(process.env.ACCESS_TOKEN_TTL ?? 3600), rotate: true, hold: 0, late: 0,
+  offline: false };
 const SCOPES = ['openid', 'offline_access', 'email', 'profile', 'files.read', 'files.write', 'mail.read',
   'https://www.googleapis.com/auth/drive.readonly']; // the last is the README's
 const RESOURCES = { 'https://files.example/': 'files.read files.write', 'https://mail.example/': 'mail.read' };
@@ -128,6 +130,7 @@ async function witness(ctx, next) {
     entry.error = ctx.body?.error ?? null;
     entry.reused = !entry.ok && Boolean(entities.RefreshToken?.consumed);
     if (fault) await AFTER[fault.kind](ctx, fault);
+    if (settings.late > 0) await delay((entry.number * 37) % settings.late);
     // One that a reset has forgotten was sent before it: it waits for nobody.
     if (settings.hold > 0 && requests.includes(entry)) await together();
   } finally {

@@ -33,6 +33,7 @@ class Program:
 
         `powerless`: not even root may write to what is read-only. `under`: the command that starts the interpreter.
         """
+        self.hung = False
         self._file = folder / f"program_{os.urandom(4).hex()}.py"
         self._file.write_text(textwrap.dedent(code))
         # A file: a pipe that nobody reads would stop the program.
@@ -91,12 +92,12 @@ class Program:
             with suppress(BrokenPipeError):
                 file.close()
 
-    def end(self, *, code: int = 0, complains: str | None = None) -> str:
-        """Waits until it ends with this exit code; the rest of its standard output.
+    def wait(self, patience: float = DEADLINE) -> str:
+        """Waits until it ends, at most so many seconds: `hung` says whether it had to be killed.
 
-        Standard error has to be empty, or to hold `complains`.
+        Returns the rest of its standard output.
         """
-        killer = threading.Timer(DEADLINE, self.kill)
+        killer = threading.Timer(patience, self._give_up)
         killer.start()
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -105,6 +106,18 @@ class Program:
         output = self.process.stdout.read()
         self.process.wait()
         killer.cancel()
+        return output
+
+    def _give_up(self) -> None:
+        self.hung = True
+        self.kill()
+
+    def end(self, *, code: int = 0, complains: str | None = None) -> str:
+        """Waits until it ends with this exit code; the rest of its standard output.
+
+        Standard error has to be empty, or to hold `complains`.
+        """
+        output = self.wait()
         errors = self.errors()
         assert self.process.returncode == code, errors
         if complains is None:

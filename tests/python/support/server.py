@@ -129,7 +129,7 @@ class AuthorizationServer:
         return [*self.issued(), *(("client secret", client.client_secret or "") for client in clients)]
 
     def settings(self, **changes: object) -> None:
-        """Changes `access_token_ttl` (seconds), `rotate`, `hold` (how many replies leave together) or `offline`."""
+        """Changes `access_token_ttl` (seconds), `rotate`, `hold`, `late` (milliseconds) or `offline`."""
         self._post("/settings", changes)
 
     def fault(self, kind: str, **details: object) -> None:
