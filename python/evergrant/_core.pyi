@@ -233,6 +233,3 @@ def _noop(
     timeout: float | None = 30.0,
 ) -> None:
     """Do nothing, with the signature of `get_token`: the floor that benchmarks compare with."""
-
-def _wait_at_exit() -> None:
-    """Wait until no request is unfinished: what runs at the end of the process."""

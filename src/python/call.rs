@@ -110,7 +110,8 @@ impl Call {
             let error = Error::new(
                 ErrorKind::Store,
                 "unprepared_fork",
-                "this process was forked without its fork handlers (a raw fork): evergrant can't be used in it",
+                "evergrant can't be used in a process that was forked without its fork handlers (a raw fork): \
+                 fork with os.fork() or multiprocessing, or start the worker as a new program",
             );
             return Err(errors::to_exception(py, &error));
         }
@@ -132,7 +133,7 @@ impl Call {
         if goes_on {
             exit::arm(py)?;
         }
-        log::deliver(py);
+        log::deliver(py)?;
         Ok(Self {
             shared,
             asked: None,
@@ -150,7 +151,7 @@ impl Call {
         let until = timeout.map(|timeout| clock.monotonic().after(timeout));
         loop {
             let Some(signal) = self.listen()? else {
-                log::deliver(py);
+                log::deliver(py)?;
                 return self.taken(py).map(Some);
             };
             let left = until.map(|until| until.since(clock.monotonic()));
@@ -165,7 +166,7 @@ impl Call {
                 .collect();
             let ready = py.detach(|| system::wait_readable(&descriptors, Some(pause)));
             py.check_signals()?;
-            log::deliver(py);
+            log::deliver(py)?;
             match ready {
                 Ok(Some(1)) => return Ok(None),
                 // A descriptor that is none would be asked again without a pause.
@@ -232,7 +233,7 @@ impl Call {
 
     /// The result of a finished verb.
     fn result(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        log::deliver(py);
+        log::deliver(py)?;
         self.taken(py)?.into_python(py)
     }
 

@@ -5,8 +5,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use pyo3::exceptions::{PyException, PyKeyboardInterrupt};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyCFunction, PyDict};
 
 use crate::engine::runtime;
 use crate::python::convert;
@@ -19,28 +20,54 @@ const SLICE: Duration = Duration::from_millis(100);
 
 /// The process (fork epoch + 1) that is armed.
 static ARMED: AtomicU64 = AtomicU64::new(0);
+/// The process (as above) whose wait a signal has ended.
+static GIVEN_UP: AtomicU64 = AtomicU64::new(0);
 
-/// Arms the wait of this process, once.
+/// Arms the wait of this process, once. A Ctrl-C that arrives meanwhile is raised when all four are armed.
 pub(super) fn arm(py: Python<'_>) -> PyResult<()> {
-    let process = system::epoch() + 1;
-    if ARMED.swap(process, Ordering::Relaxed) == process {
+    if ARMED.swap(this_process(), Ordering::Relaxed) == this_process() {
         return Ok(());
     }
-    let wait = py.import("evergrant._core")?.getattr("_wait_at_exit")?;
-    // Private and, in a finalising interpreter, refusing: the other three remain.
+    let wait = wrap_pyfunction!(_wait_at_exit, py)?;
+    let armed = [
+        system::at_exit(wait_without_python).map_err(PyErr::from),
+        at_exit(py, &wait),
+        in_threading(py, &wait),
+        in_multiprocessing(py, &wait),
+    ];
+    armed.into_iter().collect()
+}
+
+fn at_exit(py: Python<'_>, wait: &Bound<'_, PyCFunction>) -> PyResult<()> {
+    py.import("atexit")?
+        .call_method1("register", (wait,))
+        .map(drop)
+}
+
+fn in_threading(py: Python<'_>, wait: &Bound<'_, PyCFunction>) -> PyResult<()> {
     let registered = py
         .import("threading")?
-        .call_method1("_register_atexit", (&wait,));
-    drop(registered);
-    py.import("atexit")?.call_method1("register", (&wait,))?;
-    let modules = py.import("sys")?.getattr("modules")?;
-    if let Ok(util) = modules.get_item("multiprocessing.util") {
-        let keywords = PyDict::new(py);
-        keywords.set_item("exitpriority", -1000)?;
-        util.call_method("Finalize", (py.None(), &wait), Some(&keywords))?;
+        .call_method1("_register_atexit", (wait,));
+    match registered {
+        // Private and, in a finalising interpreter, refusing: the other three remain.
+        Err(error) if error.is_instance_of::<PyException>(py) => Ok(()),
+        registered => registered.map(drop),
     }
-    system::at_exit(wait_without_python)?;
-    Ok(())
+}
+
+fn in_multiprocessing(py: Python<'_>, wait: &Bound<'_, PyCFunction>) -> PyResult<()> {
+    let modules = py.import("sys")?.getattr("modules")?;
+    let Ok(util) = modules.get_item("multiprocessing.util") else {
+        return Ok(());
+    };
+    let keywords = PyDict::new(py);
+    keywords.set_item("exitpriority", -1000)?;
+    util.call_method("Finalize", (py.None(), wait), Some(&keywords))
+        .map(drop)
+}
+
+fn this_process() -> u64 {
+    system::epoch() + 1
 }
 
 /// Waits until this process has no unfinished request, at most `timeout` seconds; `True` when none is left.
@@ -62,12 +89,29 @@ pub(super) fn drain(py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
     }
 }
 
-/// The wait itself. A Ctrl-C ends it.
+/// The wait itself. A Ctrl-C ends it, and those of the other mechanisms.
 #[pyfunction]
-pub(super) fn _wait_at_exit(py: Python<'_>) -> PyResult<()> {
-    drain(py, None).map(drop)
+fn _wait_at_exit(py: Python<'_>) -> PyResult<()> {
+    if has_given_up() {
+        return Ok(());
+    }
+    let Err(error) = drain(py, None) else {
+        return Ok(());
+    };
+    GIVEN_UP.store(this_process(), Ordering::Relaxed);
+    // The wait is all that it was meant to end: the program ends already.
+    match error.is_instance_of::<PyKeyboardInterrupt>(py) {
+        true => Ok(()),
+        false => Err(error),
+    }
 }
 
 extern "C" fn wait_without_python() {
-    runtime::drain(LONGEST);
+    if !has_given_up() {
+        runtime::drain(LONGEST);
+    }
+}
+
+fn has_given_up() -> bool {
+    GIVEN_UP.load(Ordering::Relaxed) == this_process()
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -25,20 +26,29 @@ pub(super) fn install() {
 }
 
 /// Hands waiting events to the logger `evergrant`, if the program uses `logging` at all.
-pub(super) fn deliver(py: Python<'_>) {
+///
+/// Python code runs here, so a Ctrl-C may arrive here: that is raised. What else goes wrong in a handler is not the
+/// caller's.
+pub(super) fn deliver(py: Python<'_>) -> PyResult<()> {
+    match try_deliver(py) {
+        Err(error) if error.is_instance_of::<PyException>(py) => error.write_unraisable(py, None),
+        outcome => return outcome,
+    }
+    Ok(())
+}
+
+fn try_deliver(py: Python<'_>) -> PyResult<()> {
     // A daemon thread may be killed inside of a handler while the interpreter ends, with our frames below: it leaves
     // the events to others.
-    if !ANY.load(Ordering::Relaxed) || is_daemon(py).unwrap_or(true) {
-        return;
+    if !ANY.load(Ordering::Relaxed) || is_daemon(py)? {
+        return Ok(());
     }
     ANY.store(false, Ordering::Relaxed);
     let events = {
         let _entered = system::enter();
         std::mem::take(&mut *WAITING.lock().unwrap_or_else(PoisonError::into_inner))
     };
-    if let Err(error) = log_all(py, events) {
-        error.write_unraisable(py, None);
-    }
+    log_all(py, events)
 }
 
 fn is_daemon(py: Python<'_>) -> PyResult<bool> {

@@ -32,7 +32,6 @@ fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<workspace::ManualClock>()?;
     module.add_class::<workspace::Workspace>()?;
     module.add_function(wrap_pyfunction!(exit::drain, module)?)?;
-    module.add_function(wrap_pyfunction!(exit::_wait_at_exit, module)?)?;
     module.add_function(wrap_pyfunction!(token::_noop, module)?)?;
     module.add_function(wrap_pyfunction!(token::cached_token, module)?)?;
     module.add_function(wrap_pyfunction!(token::get_token, module)?)?;

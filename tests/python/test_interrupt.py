@@ -119,29 +119,87 @@ def test_ctrl_c_in_another_thread_than_the_waiting_one_reaches_the_main_thread(
     assert_stored(server)
 
 
+def test_ctrl_c_that_arrives_while_events_are_logged_is_not_lost(server: AuthorizationServer, program: Start) -> None:
+    """Fails without `log::deliver(py)?` in src/python/call.rs."""
+    output = program(
+        """
+        import logging, signal, threading
+        import evergrant
+        current_thread = threading.current_thread
+
+        def interrupted():
+            signal.raise_signal(signal.SIGINT)
+            return current_thread()
+
+        try:
+            # Called before events go to `logging`: a signal may be pending by then.
+            threading.current_thread = interrupted
+            evergrant.get_token("acme")
+        except KeyboardInterrupt:
+            print("interrupted")
+        finally:
+            threading.current_thread = current_thread
+        """
+    ).end()
+
+    assert output == "interrupted\n"
+
+
 def test_a_second_ctrl_c_ends_the_wait_at_exit(server: AuthorizationServer, program: Start) -> None:
+    """Fails without `GIVEN_UP.store(this_process(), Ordering::Relaxed)` in src/python/exit.rs."""
     server.reset()
     server.fault("slow", milliseconds=20_000)
     waiting = program(
         """
+        import threading
         import evergrant
         print("ready")
         try:
             evergrant.get_token("acme")
         except KeyboardInterrupt:
-            print("interrupted")
+            pass
+        # Of these the last to be registered is the first to be called: the wait comes next.
+        threading._register_atexit(print, "ending")
         """
     )
     assert waiting.line() == "ready"
     sent(server)
     waiting.interrupt()
-    assert waiting.line() == "interrupted"
+    assert waiting.line() == "ending"
+    while waiting.state() != "S":  # it sleeps: it waits
+        pass
 
     start = time.monotonic()
-    while waiting.process.poll() is None:
-        assert time.monotonic() - start < 10
-        waiting.interrupt()
-        time.sleep(0.1)
+    waiting.interrupt()
+
+    waiting.end()  # by itself, and without a word
+    assert time.monotonic() - start < 5
+
+
+def test_ctrl_c_while_the_wait_is_armed_arms_it_all_the_same(server: AuthorizationServer, program: Start) -> None:
+    """Fails without `armed.into_iter().collect()` in src/python/exit.rs."""
+    output = program(
+        """
+        import builtins, signal
+        import evergrant
+        import_ = builtins.__import__
+
+        def interrupted(name, *arguments):
+            if name == "threading":
+                builtins.__import__ = import_
+                signal.raise_signal(signal.SIGINT)
+            return import_(name, *arguments)
+
+        builtins.__import__ = interrupted
+        try:
+            evergrant.get_token("acme")
+        except KeyboardInterrupt:
+            print("interrupted")
+        """
+    ).end()
+
+    assert output == "interrupted\n"
+    assert_stored(server)
 
 
 # Signing in
