@@ -157,6 +157,26 @@ pub fn enter() -> Entered {
     Entered(PhantomData)
 }
 
+/// Runs `body` outside the fork gate, which this thread enters again afterwards: for what may take long.
+///
+/// The caller holds no lock of ours.
+pub fn outside<T>(body: impl FnOnce() -> T) -> T {
+    struct Back(u32);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            if self.0 > 0 {
+                std::mem::forget(enter());
+                DEPTH.set(self.0);
+            }
+        }
+    }
+    let _back = Back(DEPTH.replace(0));
+    if let Some(guard) = SHARED.take() {
+        drop(ManuallyDrop::into_inner(guard));
+    }
+    body()
+}
+
 impl Drop for Entered {
     fn drop(&mut self) {
         let depth = DEPTH.get() - 1;

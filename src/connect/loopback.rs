@@ -1,5 +1,6 @@
 //! The loopback redirect (RFC 8252 section 7.3): one port, one path, one callback, then closed.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, mpsc, watch};
 use url::Url;
 
@@ -113,7 +114,7 @@ impl Listener {
             .route(&self.path, get(callback))
             .route(DONE, get(done))
             .with_state(page);
-        let server = async { axum::serve(self.socket, router).await };
+        let server = async { axum::serve(Port(self.socket), router).await };
         let outcome = async {
             let landed = landing
                 .wait_for(Option::is_some)
@@ -130,6 +131,29 @@ impl Listener {
                 _ => Err(Error::internal("a sign-in ended without a result")),
             },
         }
+    }
+}
+
+/// A listening port. It is closed for a forked child too, which shares it.
+struct Port(TcpListener);
+
+impl axum::serve::Listener for Port {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        axum::serve::Listener::accept(&mut self.0).await
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        // Where a system does this to connected sockets only, the port stays open for as long as such a child lives.
+        let _ = rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both);
     }
 }
 

@@ -12,6 +12,7 @@ use crate::model::{ConnectionKey, Grant};
 use crate::secret::SecretBytes;
 use crate::store::memory;
 use crate::store::{KeyRow, Loaded, NewKey, Sealed, Store};
+use crate::system;
 use crate::vault::keys::{DataKey, MasterKey};
 use crate::vault::source::KeySource;
 use crate::vault::{self, Context, Kind, Subject};
@@ -28,7 +29,7 @@ impl Keys {
     /// Reads the key that `source` names, so that one that is malformed or that others can read is told before the
     /// store is opened. None is made yet.
     pub fn read(source: KeySource) -> Result<Self> {
-        let master = source.read()?.map(Arc::new);
+        let master = read(&source)?.map(Arc::new);
         Ok(Self {
             source,
             master: Mutex::new(master),
@@ -138,7 +139,7 @@ impl Keys {
             return Ok(Arc::clone(master));
         }
         let wanted = store.master_key_id().await?;
-        let settled = match (self.source.read()?, wanted) {
+        let settled = match (read(&self.source)?, wanted) {
             // What ends with the process needs no key that outlives it.
             (None, None) if store.location() == memory::LOCATION => MasterKey::generate()?,
             (read, wanted) => self
@@ -165,6 +166,11 @@ pub(crate) fn seal<R: Record>(key: &DataKey, context: &Context<'_>, record: &R) 
         generation: context.generation,
         blob: vault::seal(key, context, record.to_plaintext().expose())?,
     })
+}
+
+/// Outside the fork gate: a command that asks a person may take its time, and a fork must not wait for it.
+fn read(source: &KeySource) -> Result<Option<MasterKey>> {
+    system::outside(|| source.read())
 }
 
 /// Sealing and opening.

@@ -11,6 +11,7 @@ pub mod file;
 pub mod flight;
 pub mod freshness;
 pub mod grant;
+mod http_client;
 pub mod keys;
 pub mod leave;
 pub mod open;
@@ -20,7 +21,7 @@ mod rules;
 pub mod runtime;
 pub mod status;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
@@ -29,6 +30,7 @@ use crate::engine::complaint::quote;
 use crate::engine::config::{Integration, Meant};
 use crate::engine::flight::Flights;
 use crate::engine::freshness::{Freshness, Need, StoredToken, judge};
+use crate::engine::http_client::HttpClient;
 use crate::engine::keys::Keys;
 use crate::engine::refresh::{LeftBehind, Order, Rests};
 use crate::engine::rules::Rules;
@@ -55,10 +57,7 @@ pub struct Engine {
     flights: Flights,
     left_behind: LeftBehind,
     rests: Rests,
-    http: Mutex<Option<(u64, Arc<http::Client>)>>,
-    http_options: http::Options,
-    /// In the network's place, in tests.
-    transport: Option<Arc<dyn http::Transport>>,
+    http: HttpClient,
     runtime: Runtime,
     /// What has to stand behind `evergrant COMMAND` so that a hint finds this workspace and store.
     command_options: String,
@@ -560,23 +559,7 @@ impl Engine {
 
     /// The HTTP client of this process.
     pub(crate) fn http(&self) -> Arc<http::Client> {
-        let mut client = self.http.lock().unwrap_or_else(PoisonError::into_inner);
-        let epoch = system::epoch();
-        if let Some((born, client)) = &*client
-            && *born == epoch
-        {
-            return Arc::clone(client);
-        }
-        let built = match &self.transport {
-            None => http::Client::new(self.http_options.clone()),
-            Some(transport) => http::Client::over(Arc::clone(transport)),
-        };
-        let built = Arc::new(built.with_clock(self.clock.clone()));
-        if let Some(inherited) = client.replace((epoch, Arc::clone(&built))) {
-            // Sockets of the parent of a fork: neither closed nor used here.
-            std::mem::forget(inherited);
-        }
-        built
+        self.http.client()
     }
 
     /// An integration's key in this workspace.

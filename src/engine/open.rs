@@ -9,6 +9,7 @@ use crate::engine::cache::Cache;
 use crate::engine::complaint::quote;
 use crate::engine::file::Lookup;
 use crate::engine::flight::Flights;
+use crate::engine::http_client::HttpClient;
 use crate::engine::keys::Keys;
 use crate::engine::runtime::Runtime;
 use crate::error::{Error, Result};
@@ -247,15 +248,13 @@ fn over(
         store,
         keys,
         cache: Cache::new(clock.clone()),
-        clock,
         catalog,
         rules: super::rules::Rules::default(),
         flights: Flights::on(runtime.clone()),
         left_behind: super::refresh::LeftBehind::default(),
         rests: super::refresh::Rests::default(),
-        http: Mutex::default(),
-        http_options,
-        transport,
+        http: HttpClient::new(http_options, clock.clone(), transport),
+        clock,
         runtime,
         command_options: String::new(),
     }
@@ -293,7 +292,7 @@ fn shared(
             && &*engine.workspace == workspace
             && engine.keys.master_id() == keys.master_id()
             && engine.clock.same(clock)
-            && engine.http_options == *options
+            && engine.http.options() == options
     })
 }
 

@@ -112,6 +112,10 @@ impl Drop for Unfinished {
 
 /// Whether a request of this process is unfinished.
 pub fn unfinished() -> bool {
+    // Nothing begins after a fork without handlers, and the lock may be held by a thread that is not here.
+    if system::unprepared_fork() {
+        return false;
+    }
     let _entered = system::enter();
     let count = lock(&UNFINISHED);
     count.0 == system::epoch() && count.1 > 0

@@ -405,7 +405,8 @@ impl Inner {
         if self.is_orphaned() {
             return Err(self.file.error(
                 "store_forked",
-                "was open when this process was forked without its fork handlers, and can't be used here",
+                "was open when this process was forked without its fork handlers (a raw fork): \
+                 fork with os.fork() or multiprocessing, or start the worker as a new program",
             ));
         }
         Ok(())

@@ -161,7 +161,9 @@ LEAVING = {
             async def leave():
                 await aio.test("acme")
                 sys.exit(7)
-            await asyncio.wait([asyncio.ensure_future(leave())])
+            leaving = asyncio.ensure_future(leave())
+            leaving.add_done_callback(lambda task: task.exception())  # else asyncio says that nobody looked
+            await asyncio.wait([leaving])
         run(main)
     """,
 }
