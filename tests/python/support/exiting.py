@@ -1,4 +1,4 @@
-"""Lets programs end many times, two at once, and counts how they did: aborts, hangs, stray text, lost replies."""
+"""Lets programs end many times, several at once, and counts how they did: aborts, hangs, stray text, lost replies."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from support.program import Program
 from support.server import AuthorizationServer
 from support.user_agent import UserAgent
 
+LANES = 4  # so many programs end at once
 LATE = 80  # milliseconds at most: replies come before, during and after the end of a program
 PATIENCE = 30.0  # seconds: a program that takes longer hangs
 CRASHES = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL, -signal.SIGTRAP}
@@ -115,23 +116,29 @@ class Lane:
             return False
 
 
-def run(ending: Ending, times: int, lanes: list[Lane], server: AuthorizationServer) -> Figures:
-    """Lets a program end so often, as many at once as there are lanes.
+def lanes(folder: Path, server: AuthorizationServer) -> list[Lane]:
+    """New stores in `folder`, beside each of which one program ends at a time."""
+    server.reset()
+    return [Lane(folder / f"{number}", server) for number in range(LANES)]
+
+
+def run(ending: Ending, times: int, beside: list[Lane], server: AuthorizationServer) -> Figures:
+    """Lets a program end so often, as many at once as there are lanes: a multiple of their number.
 
     Where replies have to be stored, the server's own log has to show one refresh for each exit, and none that reused.
     """
-    figures = [Figures() for _ in lanes]
+    figures = [Figures() for _ in beside]
     server.reset()
     server.settings(late=LATE)
-    for lane in lanes:
+    for lane in beside:
         lane.refreshes = 0
-    with ThreadPoolExecutor(len(lanes)) as pool:
-        list(pool.map(lambda lane, own: lane.end(ending, times // len(lanes), own), lanes, figures))
+    with ThreadPoolExecutor(len(beside)) as pool:
+        list(pool.map(lambda lane, own: lane.end(ending, times // len(beside), own), beside, figures))
     total = Figures()
     for own in figures:
         total.update(own)
         total.first = total.first or own.first
     if ending.stored and not total.failed:
-        asked = server.refreshes - sum(lane.refreshes for lane in lanes)
+        asked = server.refreshes - sum(lane.refreshes for lane in beside)
         assert (asked, server.reused) == (total["exits"], 0)
     return total
