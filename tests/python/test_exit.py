@@ -1,4 +1,8 @@
-"""However a program ends, the reply to a request that it began is stored."""
+"""However a program ends, the reply to a request that it began is stored; what skips every handler breaks nothing.
+
+The programs are those of `support.exits`; here the reply certainly comes after the end. Each test names the line
+without which it fails; of the four mechanisms that let a process wait, two cover most ends.
+"""
 
 from __future__ import annotations
 
@@ -6,59 +10,37 @@ from collections.abc import Callable
 
 import pytest
 
-from evergrant import AccessToken, Workspace
+from evergrant import AccessToken, ReauthorizationRequired, Workspace
 from support import AuthorizationServer, Program, UserAgent, acme
+from support.exits import endings
 
 SLOW = 600  # milliseconds: the reply comes when the program has ended
-TIMES = 3
+ENDINGS = endings()
+
+ENDS = [
+    "ends normally",
+    "ends by an exception",
+    "ends by sys.exit",
+    "ends by KeyboardInterrupt",
+    "ends by a SIGTERM that raises SystemExit",
+]
+THREADS = ["a daemon thread asks", "daemon threads that wait for the reply"]
+OUTLIVING = "a thread that asks after the main thread has ended"
+FORKED = "a bare fork whose child ends by sys.exit"
+FINALIZERS = "a fork whose child calls only the finalizers of multiprocessing"
+AT_EXIT = "an atexit callback asks"
+LOOPS = [f"{loop}: the loop ends before the reply" for loop in ("asyncio", "uvloop", "trio")]
+CHILDREN = [name for name in ENDINGS if name.startswith(("Process ", "ProcessPoolExecutor", "Pool "))]
+
+# What skips every handler. Each ends when a line comes: by then the request is at the server.
+SKIPPING = {
+    "os._exit": ("begin(); input(); os._exit(7)", 7),
+    "SIGTERM's default action": ("begin(); input(); os.kill(os.getpid(), signal.SIGTERM)", -15),
+    "Process.terminate": ("child = context.Process(target=begin); child.start(); input(); child.terminate()", 0),
+    "a Pool that is left by `with`": ("with context.Pool(1) as pool:\n    pool.apply(ask); print('ready'); input()", 0),
+}
 
 Start = Callable[..., Program]
-
-# How a program ends, and its exit code. Each gets its token at once and leaves a refresh in the background.
-ENDS = {
-    "normally": ("", 0),
-    "by an exception": ("raise RuntimeError('on purpose')", 1),
-    "by sys.exit": ("import sys; sys.exit(7)", 7),
-    "by KeyboardInterrupt": ("raise KeyboardInterrupt", -2),
-}
-
-IN_CHILDREN = """
-    import multiprocessing, sys
-    import evergrant
-
-    def work(number=0):
-        return evergrant.get_token("acme").connection
-
-    if __name__ == "__main__":
-        context = multiprocessing.get_context(sys.argv[1])
-        {body}
-"""
-
-CHILDREN = {
-    "Process": """
-        child = context.Process(target=work)
-        child.start()
-        child.join()
-        sys.exit(child.exitcode)
-    """,
-    "Process that ends by sys.exit": """
-        child = context.Process(target=leave)
-        child.start()
-        child.join()
-        sys.exit(child.exitcode - 7)
-    """,
-    "Pool": """
-        pool = context.Pool(1)
-        assert pool.map(work, range(3)) == ["default"] * 3
-        pool.close()
-        pool.join()
-    """,
-    "ProcessPoolExecutor": """
-        from concurrent.futures import ProcessPoolExecutor
-        with ProcessPoolExecutor(1, mp_context=context) as pool:
-            assert list(pool.map(work, range(3))) == ["default"] * 3
-    """,
-}
 
 
 @pytest.fixture(autouse=True)
@@ -82,158 +64,102 @@ def assert_stored(server: AuthorizationServer) -> None:
     assert (server.refreshes, server.reused) == (1, 0)
 
 
-@pytest.mark.parametrize("time", range(TIMES))
-@pytest.mark.parametrize("end", ENDS)
-def test_a_program_that_ends(server: AuthorizationServer, program: Start, end: str, time: int) -> None:
-    last, code = ENDS[end]
-    complaint = {"by an exception": "on purpose", "by KeyboardInterrupt": "KeyboardInterrupt"}.get(end)
-
-    program(f'import evergrant\nevergrant.get_token("acme")\n{last}').end(code=code, complains=complaint)
-
-    assert_stored(server)
+def ends(program: Start, name: str) -> None:
+    """Lets the program of this name end as it should, without a word."""
+    program(ENDINGS[name].code).end(code=ENDINGS[name].exit_code)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-@pytest.mark.parametrize("child", CHILDREN)
-def test_a_child_of_multiprocessing(server: AuthorizationServer, program: Start, method: str, child: str) -> None:
-    code = IN_CHILDREN.replace("{body}", CHILDREN[child].strip()).replace(
-        "    if __name__", "    def leave():\n        work()\n        sys.exit(7)\n\n    if __name__"
-    )
-
-    program(code, method).end()
+@pytest.mark.parametrize("name", ENDS)
+def test_a_program_that_ends(server: AuthorizationServer, program: Start, name: str) -> None:
+    """Fails without `exit::arm(py)?` in src/python/call.rs."""
+    ends(program, name)
 
     assert_stored(server)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("name", CHILDREN)
+def test_a_child_of_multiprocessing(server: AuthorizationServer, program: Start, name: str) -> None:
+    """Fails without `exit::arm(py)?` in src/python/call.rs."""
+    ends(program, name)
+
+    assert_stored(server)
+
+
+def test_a_bare_fork_whose_child_ends_by_sys_exit(server: AuthorizationServer, program: Start) -> None:
+    """Fails without `exit::arm(py)?` in src/python/call.rs."""
+    ends(program, FORKED)
+
+    assert_stored(server)
+
+
+def test_a_fork_that_calls_only_the_finalizers_of_multiprocessing(server: AuthorizationServer, program: Start) -> None:
+    """Fails without `in_multiprocessing(py, &wait)` in src/python/exit.rs."""
+    ends(program, FINALIZERS)
+
+    assert_stored(server)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_program_whose_loop_ended_first(server: AuthorizationServer, program: Start, name: str) -> None:
+    """Fails without `exit::arm(py)?` in src/python/call.rs."""
+    ends(program, name)
+
+    assert_stored(server)
+
+
+@pytest.mark.parametrize("name", THREADS)
+def test_a_request_of_daemon_threads(server: AuthorizationServer, program: Start, name: str) -> None:
+    """Fails without `exit::arm(py)?` in src/python/call.rs."""
+    ends(program, name)
+
+    assert_stored(server)
+
+
+def test_a_request_that_a_thread_began_after_the_main_thread_ended(server: AuthorizationServer, program: Start) -> None:
+    """Fails without `exit::arm(py)?` in src/python/call.rs."""
+    ends(program, OUTLIVING)
+
+    assert_stored(server)
+
+
+def test_a_request_that_an_atexit_callback_began(server: AuthorizationServer, program: Start) -> None:
+    """Fails without `system::at_exit(wait_without_python)` in src/python/exit.rs."""
+    ends(program, AT_EXIT)
+
+    assert_stored(server)
+
+
 def test_a_child_whose_parent_had_requests_of_its_own(
-    server: AuthorizationServer, user_agent: UserAgent, program: Start, method: str
+    server: AuthorizationServer, user_agent: UserAgent, program: Start
 ) -> None:
+    """Fails without `system::epoch() + 1` in src/python/exit.rs."""
     acme.connect(server, user_agent, age=acme.EXPIRING, connection="parent")
     server.fault("slow", milliseconds=0)
     server.fault("slow", milliseconds=SLOW)
-    begin = 'evergrant.get_token("acme", connection="parent")\n        evergrant.drain()'
+    program(
+        """
+        import multiprocessing, sys
+        import evergrant
 
-    program(IN_CHILDREN.replace("{body}", begin + CHILDREN["Process"]), method).end()
+        def work():
+            evergrant.get_token("acme")
+
+        evergrant.get_token("acme", connection="parent")
+        evergrant.drain()
+        child = multiprocessing.get_context("fork").Process(target=work)
+        child.start()
+        child.join()
+        sys.exit(child.exitcode)
+        """
+    ).end()
 
     with Workspace() as workspace:
         assert remaining(workspace.get_token("acme")) > acme.LIFETIME / 2
     assert (server.refreshes, server.reused) == (2, 0)
 
 
-def test_a_bare_fork_whose_child_ends_by_sys_exit(server: AuthorizationServer, program: Start) -> None:
-    program(
-        """
-        import os, sys
-        import evergrant
-        child = os.fork()
-        if child == 0:
-            evergrant.get_token("acme")
-            sys.exit(7)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-        """
-    ).end()
-
-    assert_stored(server)
-
-
-@pytest.mark.parametrize("time", range(TIMES))
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop", "trio"])
-def test_a_program_whose_loop_ended_first(server: AuthorizationServer, program: Start, loop: str, time: int) -> None:
-    program(
-        """
-        import asyncio, sys
-        from evergrant import aio
-
-        async def main():
-            await aio.get_token("acme")
-
-        if sys.argv[1] == "trio":
-            import trio
-            trio.run(main)
-        else:
-            if sys.argv[1] == "uvloop":
-                import uvloop
-                loop = uvloop.new_event_loop()
-            else:
-                loop = asyncio.new_event_loop()
-            loop.run_until_complete(main())
-            loop.close()
-        """,
-        loop,
-    ).end()
-
-    assert_stored(server)
-
-
-def test_a_request_that_a_daemon_thread_began(server: AuthorizationServer, program: Start) -> None:
-    program(
-        """
-        import threading
-        import evergrant
-        begun = threading.Event()
-
-        def work():
-            evergrant.get_token("acme")
-            begun.set()
-            threading.Event().wait()
-
-        threading.Thread(target=work, daemon=True).start()
-        begun.wait()
-        """
-    ).end()
-
-    assert_stored(server)
-
-
-@pytest.mark.parametrize("time", range(TIMES))
-def test_daemon_threads_that_wait_for_the_reply(server: AuthorizationServer, program: Start, time: int) -> None:
-    program(
-        """
-        import threading
-        import evergrant
-        token = evergrant.get_token("acme")
-        def work():
-            evergrant.get_token("acme", replacing=token)
-
-        for _ in range(3):
-            threading.Thread(target=work, daemon=True).start()
-        """
-    ).end()
-
-    assert_stored(server)
-
-
-def test_a_request_that_a_thread_began_after_the_main_thread_ended(server: AuthorizationServer, program: Start) -> None:
-    program(
-        """
-        import threading
-        import evergrant
-
-        def work():
-            threading.main_thread().join()
-            evergrant.get_token("acme")
-
-        threading.Thread(target=work).start()
-        """
-    ).end()
-
-    assert_stored(server)
-
-
-def test_a_request_that_an_atexit_callback_began(server: AuthorizationServer, program: Start) -> None:
-    program(
-        """
-        import atexit
-        import evergrant
-        atexit.register(evergrant.get_token, "acme")
-        """
-    ).end()
-
-    assert_stored(server)
-
-
 def test_drain_waits_for_the_reply(server: AuthorizationServer, program: Start) -> None:
+    """Fails without `py.detach(|| runtime::drain(slice))` in src/python/exit.rs."""
     output = program(
         """
         import os
@@ -248,24 +174,31 @@ def test_drain_waits_for_the_reply(server: AuthorizationServer, program: Start) 
     assert_stored(server)
 
 
+@pytest.mark.parametrize("name", SKIPPING)
 def test_what_skips_every_handler_is_asked_again_once_the_token_is_used_up(
-    server: AuthorizationServer, program: Start
+    server: AuthorizationServer, program: Start, name: str
 ) -> None:
-    killed = program(
-        """
-        import os
-        import evergrant
-        evergrant.get_token("acme")
-        print("ready")
-        input()
-        """
+    """Fails without `self.check_replay(begun_at)?` in src/engine/refresh/mod.rs."""
+    code, exit_code = SKIPPING[name]
+    server.reset()
+    server.fault("slow", milliseconds=20_000)
+    ending = program(
+        "import multiprocessing, os, signal, threading, evergrant\n"
+        'context = multiprocessing.get_context("fork")\n'
+        'def ask(): evergrant.get_token("acme")\n'
+        'def begin(): ask(); print("ready"); multiprocessing.parent_process() and threading.Event().wait()\n' + code
     )
-    assert killed.line() == "ready"
+    assert ending.line() == "ready"
     while not server.refreshes:
         pass
-    killed.kill()
+    ending.tell()
+    ending.end(code=exit_code)
 
     with Workspace() as workspace:
         token = workspace.get_token("acme")
         assert server.whoami(token)["subject"] == "ada"  # it still works: nobody may end it by asking again
     assert server.refreshes == 1
+    used_up = acme.clock_of(seconds_ago=-acme.EXPIRED)
+    with acme.opened_at(used_up) as later, pytest.raises(ReauthorizationRequired, match="lost"):
+        later.get_token("acme")
+    assert (server.refreshes, server.reused) == (2, 1)

@@ -23,6 +23,7 @@ def lanes(authorization_server: AuthorizationServer, tmp_path_factory: pytest.Te
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", ENDINGS)
 def test_a_program_ends_cleanly(server: AuthorizationServer, lanes: list[exiting.Lane], name: str) -> None:
+    """Fails without `exit::arm(py)?` in src/python/call.rs."""
     figures = exiting.run(ENDINGS[name], TIMES, lanes, server)
 
     assert figures.failed == 0, f"{dict(figures)}\n{figures.first}"
