@@ -16,6 +16,7 @@ mod response;
 mod review;
 mod revoke;
 mod secret;
+mod simulation;
 mod spill;
 mod sqlite;
 mod store;
