@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::engine::Engine;
 use crate::engine::config::Integration;
 use crate::engine::record::Spill;
-use crate::engine::runtime::{self, Unfinished};
+use crate::engine::runtime::Unfinished;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ConnectionKey;
 use crate::oauth::revoke::{self, RevokedToken};
@@ -46,7 +46,7 @@ impl Engine {
     pub(super) fn give_back(self: &Arc<Self>, orphan: Orphan) {
         let engine = Arc::clone(self);
         let unfinished = Unfinished::begin();
-        runtime::spawn(async move {
+        self.runtime.spawn(async move {
             let key = &orphan.spilled.connection;
             let outcome = engine.give_back_now(&orphan).await;
             let keep = match &outcome {

@@ -89,7 +89,8 @@ impl Process {
         pass().await;
         if self.fails() {
             let pid = self.pid;
-            self.world.trace(|| format!("process {pid}: the store fails to {what}"));
+            self.world
+                .trace(|| format!("process {pid}: the store fails to {what}"));
             return Err(broken());
         }
         Ok(())
@@ -169,8 +170,12 @@ impl Store for Process {
             let outcome = ending.outcome;
             let settled = self.world.disk.store.settle(key, attempt, ending).await?;
             self.world.disk.changed_by(self.pid);
-            self.world
-                .trace(|| format!("process {} ends its attempt ({settled}): {outcome:?}", self.pid));
+            self.world.trace(|| {
+                format!(
+                    "process {} ends its attempt ({settled}): {outcome:?}",
+                    self.pid
+                )
+            });
             pass().await;
             Ok(settled)
         })
@@ -179,7 +184,10 @@ impl Store for Process {
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
         Box::pin(async move {
             self.step("commit").await?;
-            let (before, generation) = (self.world.disk.store.load(&commit.key, "").await?, commit.generation);
+            let (before, generation) = (
+                self.world.disk.store.load(&commit.key, "").await?,
+                commit.generation,
+            );
             let committed = self.world.disk.store.commit(commit).await?;
             self.world.disk.changed_by(self.pid);
             self.world
@@ -235,6 +243,15 @@ impl Store for Process {
         Ok(orphans.collect())
     }
 
+    fn reply_of(&self, attempt: AttemptId) -> Result<Option<Spilled>> {
+        let state = self.world.disk.state.lock().unwrap();
+        let mut replies = state
+            .slots
+            .values()
+            .filter_map(|content| content.reply.as_ref());
+        Ok(replies.find(|reply| reply.attempt == attempt).cloned())
+    }
+
     fn forget_orphan(&self, orphan: &Orphan) -> Result<()> {
         let mut state = self.world.disk.state.lock().unwrap();
         if let Some(content) = state.slots.get_mut(&orphan.place.1)
@@ -283,7 +300,7 @@ impl Store for Process {
         self.world.disk.store.put_integration(row, expected)
     }
 
-    fn delete_integration<'a>(&'a self, key: &'a IntegrationKey) -> StoreFuture<'a, ()> {
+    fn delete_integration<'a>(&'a self, key: &'a IntegrationKey) -> StoreFuture<'a, bool> {
         self.world.disk.store.delete_integration(key)
     }
 
@@ -294,7 +311,10 @@ impl Store for Process {
         after: Option<&'a ConnectionKey>,
         limit: usize,
     ) -> StoreFuture<'a, Vec<ConnectionRow>> {
-        self.world.disk.store.list(workspace, integration, after, limit)
+        self.world
+            .disk
+            .store
+            .list(workspace, integration, after, limit)
     }
 
     fn put_pending(&self, row: PendingRow, now: Timestamp) -> StoreFuture<'_, ()> {
@@ -320,14 +340,6 @@ impl Store for Process {
     fn events<'a>(&'a self, workspace: &'a str, limit: usize) -> StoreFuture<'a, Vec<EventRow>> {
         self.world.disk.store.events(workspace, limit)
     }
-
-    fn holder<'a>(
-        &'a self,
-        workspace: &'a str,
-        fingerprint: &'a [u8],
-    ) -> StoreFuture<'a, Option<ConnectionKey>> {
-        self.world.disk.store.holder(workspace, fingerprint)
-    }
 }
 
 /// Outlives its process.
@@ -338,7 +350,10 @@ struct SlotOnDisk {
 
 impl SlotOnDisk {
     fn change(&self, change: impl FnOnce(&mut State, u64)) {
-        change(&mut self.process.world.disk.state.lock().unwrap(), self.number);
+        change(
+            &mut self.process.world.disk.state.lock().unwrap(),
+            self.number,
+        );
     }
 }
 

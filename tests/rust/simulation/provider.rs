@@ -109,7 +109,8 @@ impl Server {
         }
         self.issued += 1;
         let access_token = format!("at-{}", self.issued);
-        self.access_tokens.insert(access_token.clone(), now + LIFETIME);
+        self.access_tokens
+            .insert(access_token.clone(), now + LIFETIME);
         let refresh_token = match self.rotation {
             Rotation::Never => self.current.clone(),
             Rotation::Strict | Rotation::Grace => {
@@ -122,7 +123,8 @@ impl Server {
             }
         };
         self.current.clone_from(&refresh_token);
-        self.known_until.insert(refresh_token.clone(), sent.wall + LIFETIME);
+        self.known_until
+            .insert(refresh_token.clone(), sent.wall + LIFETIME);
         let body = format!(
             r#"{{"access_token": "{access_token}", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "{refresh_token}"}}"#
         );
@@ -150,7 +152,9 @@ pub(super) enum Fate {
     /// 503: the server did nothing.
     Refused,
     /// 500, whatever the server did.
-    Broken { processed: bool },
+    Broken {
+        processed: bool,
+    },
     /// It never arrived.
     RequestLost,
     /// It arrived, its answer did not.

@@ -105,7 +105,10 @@ impl Tasks {
     pub(super) fn kill(&self, pid: Pid) {
         let killed: Vec<_> = {
             let mut table = self.table();
-            table.tasks.extract_if(.., |_, entry| entry.pid == pid).collect()
+            table
+                .tasks
+                .extract_if(.., |_, entry| entry.pid == pid)
+                .collect()
         };
         drop(killed);
     }

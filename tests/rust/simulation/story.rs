@@ -209,14 +209,22 @@ impl Process {
             None => -5_000,
         };
         if !blurred && left < wanted {
-            world.breaks(format!("process {pid} handed {token} out with {left} ms left"));
+            world.breaks(format!(
+                "process {pid} handed {token} out with {left} ms left"
+            ));
         }
     }
 
     /// An error that a caller may see.
     fn judge_error(&self, what: &str, error: &Error) {
         let (pid, world) = (self.pid, &self.world);
-        world.trace(|| format!("process {pid} {what}: {} ({})", error.code(), error.reason()));
+        world.trace(|| {
+            format!(
+                "process {pid} {what}: {} ({})",
+                error.code(),
+                error.reason()
+            )
+        });
         let revoked = world.server().revoked;
         let fitting = match error.kind() {
             ErrorKind::ProviderUnavailable { .. } => true,
@@ -274,7 +282,10 @@ impl Story {
     /// Moves the clock to what comes next; `false` when nothing does.
     fn pass_time(&self) -> bool {
         let mut notes = self.world.notes();
-        let thaws = notes.processes.values().filter_map(|noted| noted.frozen_until);
+        let thaws = notes
+            .processes
+            .values()
+            .filter_map(|noted| noted.frozen_until);
         let Some(next) = thaws.chain(self.world.tasks.next_timer()).min() else {
             return false;
         };
@@ -341,9 +352,10 @@ impl Story {
                 notes.jumps -= 1;
                 notes.jumped = true;
                 drop(notes);
-                let millis = world
-                    .chance()
-                    .among(&[-86_400_000, -3_600_000, -2_000, 2_000, 3_600_000]);
+                let millis =
+                    world
+                        .chance()
+                        .among(&[-86_400_000, -3_600_000, -2_000, 2_000, 3_600_000]);
                 world.clock.jump_wall(millis);
                 world.trace(|| format!("the wall clock jumps by {millis} ms"));
             }
@@ -527,6 +539,7 @@ impl Template {
             state: row.state,
             grant: row.grant,
             fingerprint: None,
+            only_holder: false,
             token: Some(self.token.clone()),
             drop_grant: false,
             drop_tokens: false,
@@ -596,7 +609,10 @@ fn connection(rotation: Rotation) -> ConnectionKey {
 /// What needs nobody else to end.
 fn settled<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
-    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    match future
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+    {
         Poll::Ready(value) => value,
         Poll::Pending => panic!("it waits for somebody"),
     }

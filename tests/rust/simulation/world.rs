@@ -183,7 +183,9 @@ impl World {
 
     pub(super) fn taken_trace(&self) -> Vec<String> {
         let trace = self.trace.as_ref();
-        trace.map_or_else(Vec::new, |trace| std::mem::take(&mut *trace.lock().unwrap()))
+        trace.map_or_else(Vec::new, |trace| {
+            std::mem::take(&mut *trace.lock().unwrap())
+        })
     }
 
     /// Something is against a promise.
@@ -237,7 +239,9 @@ impl World {
             lost: fate != Fate::Answered,
         });
         drop(notes);
-        self.trace(|| format!("process {pid} sends request {number} with {refresh_token}: {fate:?}"));
+        self.trace(|| {
+            format!("process {pid} sends request {number} with {refresh_token}: {fate:?}")
+        });
         number
     }
 
