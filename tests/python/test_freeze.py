@@ -45,6 +45,23 @@ IMPATIENT = """
         print(error.code)
 """
 
+SIGN_IN = """
+    import threading
+    from contextlib import suppress
+    import evergrant
+    from support import UserAgent
+
+    def deliver(callback):
+        with suppress(OSError):
+            UserAgent().deliver(callback)
+
+    def browser(url):
+        callback = UserAgent("grace").consent(url)
+        threading.Thread(target=deliver, args=(callback,), daemon=True).start()
+
+    print(evergrant.connect("acme", again=True, open_browser=browser).account)
+"""
+
 ASK = """
     import evergrant
     print("ready")
@@ -256,6 +273,26 @@ def test_once_the_token_is_used_up_the_reply_of_a_stopped_leader_counts_as_lost(
     assert server.refreshes == 2
     with Workspace() as workspace:
         assert workspace.status("acme").state == "reauthorization_required"
+
+
+def test_a_sign_in_that_was_stopped_after_its_code_was_sent_is_stored(
+    server: AuthorizationServer, paced: None, program: Start
+) -> None:
+    """Fails without `self.until = Instant::now() + self.last_look.take()?` in src/http.rs."""
+    server.settings(hold=2)
+    stopped = program(SIGN_IN)
+    while not server.count("authorization_code"):
+        pass
+    stopped.process.send_signal(signal.SIGSTOP)
+    wait_until_stopped(stopped)
+    server.settings(hold=0)
+    time.sleep(LEASE)
+
+    stopped.process.send_signal(signal.SIGCONT)
+
+    assert stopped.line() == "grace@example.com"
+    assert server.count() == 1
+    assert server.whoami(token_of_another())["subject"] == "grace"
 
 
 # With its reply in hand
