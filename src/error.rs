@@ -130,6 +130,13 @@ impl Error {
         self
     }
 
+    /// Says it in other words.
+    #[must_use]
+    pub fn reworded(mut self, reason: impl Into<String>) -> Self {
+        self.0.reason = reason.into();
+        self
+    }
+
     /// Adds the next command, ready to paste; several stand one per line.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::engine::Engine;
+use crate::engine::keys::replaceable;
 use crate::engine::record::Configuration;
 use crate::error::{Error, Result};
 use crate::model::{GrantType, IntegrationKey, Status};
@@ -116,15 +117,11 @@ impl Engine {
         loop {
             let row = self.store.integration(key).await?;
             let stored: Option<Configuration> = match &row {
-                Some(row) => Some(
-                    self.open(
-                        Subject::Integration(key),
-                        Kind::Integration,
-                        "",
-                        &row.sealed,
-                    )
-                    .await?,
-                ),
+                // What is given is laid over nothing where the stored one is damaged.
+                Some(row) => {
+                    let subject = Subject::Integration(key);
+                    replaceable(self.open(subject, Kind::Integration, "", &row.sealed).await)?
+                }
                 None => None,
             };
             let mut configuration = stored.clone().unwrap_or_default();
@@ -197,10 +194,11 @@ impl Engine {
                 continue;
             }
             let subject = Subject::Integration(&row.key);
-            let configuration: Configuration = self
-                .open(subject, Kind::Integration, "", &row.sealed)
-                .await?;
-            if configuration.client_id.is_none() {
+            let opened = self.open(subject, Kind::Integration, "", &row.sealed);
+            let opened: Option<Configuration> = replaceable(opened.await)?;
+            if let Some(configuration) = opened
+                && configuration.client_id.is_none()
+            {
                 let revision = row.revision + 1;
                 let sealed = self
                     .seal(subject, Kind::Integration, "", revision, &configuration)

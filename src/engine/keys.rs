@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::engine::freshness::StoredToken;
 use crate::engine::record::Record;
 use crate::error::{Error, Result};
-use crate::model::{ConnectionKey, Grant};
+use crate::model::{ConnectionKey, Grant, GrantType};
 use crate::secret::SecretBytes;
 use crate::store::memory;
 use crate::store::{KeyRow, Loaded, NewKey, Sealed, Store};
@@ -113,7 +113,7 @@ impl Keys {
         let row = rows.into_iter().find(|row| row.key_id == key_id).ok_or_else(|| {
             Error::store(
                 "data_key_missing",
-                format!("{} lacks the data key {key_id} that a record of workspace {workspace} is sealed under", store.location()),
+                format!("the store {} lacks the data key {key_id} that a record of workspace {workspace} is sealed under", store.location()),
             )
         })?;
         self.unwrap(store, row).await
@@ -125,7 +125,11 @@ impl Keys {
         }
         let master = self.master(store).await?;
         master.must_be(&row.master_key_id, &store.location())?;
-        let key = Arc::new(master.unwrap(&row.workspace, row.key_id, &row.wrapped)?);
+        let unwrapped = master.unwrap(&row.workspace, row.key_id, &row.wrapped);
+        let key = Arc::new(unwrapped.map_err(|error| {
+            let reason = format!("{}, in the store {}", error.reason(), store.location());
+            error.reworded(reason)
+        })?);
         self.data
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -206,12 +210,33 @@ impl Engine {
         resource: &str,
         sealed: &Sealed,
     ) -> Result<R> {
-        R::from_plaintext(
-            &self
-                .keys
-                .open(&*self.store, subject, kind, resource, sealed)
-                .await?,
-        )
+        let opened = self
+            .keys
+            .open(&*self.store, subject, kind, resource, sealed);
+        let plaintext = opened.await.map_err(|error| self.damaged(subject, error))?;
+        R::from_plaintext(&plaintext)
+    }
+
+    /// Names the store of a damaged record, and the command that replaces the record.
+    fn damaged(&self, subject: Subject<'_>, error: Error) -> Error {
+        let place = self.store.location();
+        if error.code() == "record_damaged" {
+            let reason = error
+                .reason()
+                .replace("in the store", &format!("in the store {place}"));
+            let command = match subject {
+                Subject::Integration(key) => self.command(&format!(
+                    "configure {} --grant-type {} --client-id CLIENT_ID",
+                    key.provider, key.grant_type
+                )),
+                Subject::Connection(key) => self.connect_command(key, true),
+            };
+            return error.reworded(reason).hint(command);
+        }
+        match (error.code(), self.store.set_aside()) {
+            ("data_key_damaged" | "data_key_missing", Some(command)) => error.hint(command),
+            _ => error,
+        }
     }
 
     pub(crate) async fn open_grant(
@@ -219,37 +244,41 @@ impl Engine {
         key: &ConnectionKey,
         loaded: &Loaded,
     ) -> Result<Option<Grant>> {
-        match loaded
-            .connection
-            .as_ref()
-            .and_then(|row| row.grant.as_ref())
-        {
-            Some(sealed) => Ok(Some(
-                self.open(Subject::Connection(key), Kind::Grant, "", sealed)
-                    .await?,
-            )),
-            None => Ok(None),
+        let row = loaded.connection.as_ref();
+        let Some(sealed) = row.and_then(|row| row.grant.as_ref()) else {
+            return Ok(None);
+        };
+        let grant = self.open(Subject::Connection(key), Kind::Grant, "", sealed);
+        match key.integration.grant_type {
+            GrantType::AuthorizationCode => grant.await.map(Some),
+            GrantType::ClientCredentials => replaceable(grant.await),
         }
     }
 
+    /// A token that is damaged is none: the grant brings another.
     pub(crate) async fn open_token(
         &self,
         key: &ConnectionKey,
         loaded: &Loaded,
     ) -> Result<Option<Arc<StoredToken>>> {
-        match &loaded.token {
-            Some(row) => {
-                let stored = self
-                    .open(
-                        Subject::Connection(key),
-                        Kind::Token,
-                        &row.resource,
-                        &row.sealed,
-                    )
-                    .await?;
-                Ok(Some(Arc::new(stored)))
-            }
-            None => Ok(None),
+        let Some(row) = &loaded.token else {
+            return Ok(None);
+        };
+        let subject = Subject::Connection(key);
+        let stored = self.open(subject, Kind::Token, &row.resource, &row.sealed);
+        Ok(replaceable(stored.await)?.map(Arc::new))
+    }
+}
+
+/// What the provider gives anew without a person; `None` when the record is damaged.
+pub(crate) fn replaceable<R>(opened: Result<R>) -> Result<Option<R>> {
+    match opened {
+        Ok(record) => Ok(Some(record)),
+        Err(error) if error.code() == "record_damaged" => {
+            let reason = error.reason();
+            tracing::warn!(reason, "a damaged record is replaced");
+            Ok(None)
         }
+        Err(error) => Err(error),
     }
 }

@@ -281,7 +281,10 @@ impl Engine {
         };
         let row = meant.row.as_ref();
         let integration = match self.open_as_it_is(&meant.key, row).await {
-            Err(error) if matches!(error.kind(), ErrorKind::NotConfigured) => {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotConfigured)
+                    || error.code() == "record_damaged" =>
+            {
                 status.reason = Some(error.reason().to_owned());
                 status.hint = error.next_command().map(str::to_owned);
                 return Ok(status);
@@ -327,7 +330,15 @@ impl Engine {
         };
         status.last_error = note.as_ref().map(|note| note.reason.clone());
         let connection = loaded.connection.as_ref();
-        let grant = self.open_grant(key, loaded).await?;
+        let grant = match self.open_grant(key, loaded).await {
+            Err(error) if error.code() == "record_damaged" => {
+                status.state = State::ReauthorizationRequired;
+                status.reason = Some(error.reason().to_owned());
+                status.hint = error.next_command().map(str::to_owned);
+                return Ok(status);
+            }
+            opened => opened?,
+        };
         if let (Some(connection), Some(grant)) = (connection, &grant) {
             self.describe_grant(&mut status, key, connection, grant, &spec, &integration);
             if let (Some(_), Ok(Some(token))) =

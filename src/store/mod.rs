@@ -26,6 +26,11 @@ pub trait Store: Send + Sync {
     /// Where it is, for messages: a path, `memory:`, or a URL without its password.
     fn location(&self) -> String;
 
+    /// The command that puts a damaged store away, so that a backup or a new one can take its place.
+    fn set_aside(&self) -> Option<String> {
+        None
+    }
+
     /// Whether it can be written at all, as far as can be told without writing.
     fn writable(&self) -> bool;
 

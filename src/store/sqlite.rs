@@ -114,6 +114,10 @@ impl Store for SqliteStore {
         self.inner.file.path().display().to_string()
     }
 
+    fn set_aside(&self) -> Option<String> {
+        Some(self.inner.file.set_aside())
+    }
+
     fn writable(&self) -> bool {
         self.inner.file.writable()
     }

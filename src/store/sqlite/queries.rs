@@ -120,13 +120,11 @@ pub(super) fn integrations(
     connection: &Connection,
     workspace: &str,
 ) -> Result<Vec<IntegrationRow>> {
-    connection
-        .prepare_cached(
+    let mut select = connection.prepare_cached(
             "SELECT workspace, provider, grant_type, revision, config_key, config_generation, config_blob
              FROM integrations WHERE workspace = ?1 ORDER BY provider, grant_type",
-        )?
-        .query_map([workspace], integration_row)?
-        .collect()
+        )?;
+    readable(select.query_map([workspace], integration_row)?)
 }
 
 pub(super) fn put_integration(
@@ -220,28 +218,26 @@ pub(super) fn list(
             &*key.connection,
         )
     });
-    connection
-        .prepare_cached(
+    let mut select = connection.prepare_cached(
             "SELECT workspace, provider, grant_type, connection, generation, state, expires_at, refreshed_at,
              grant_key, grant_generation, grant_blob FROM connections
              WHERE workspace = :workspace AND state <> 'disconnected'
              AND (:provider IS NULL OR (provider = :provider AND grant_type = :grant_type))
              AND (provider, grant_type, connection) > (:after_provider, :after_grant_type, :after_connection)
              ORDER BY provider, grant_type, connection LIMIT :limit",
-        )?
-        .query_map(
-            named_params! {
-                ":workspace": workspace,
-                ":provider": integration.map(|key| &*key.provider),
-                ":grant_type": integration.map(|key| key.grant_type.as_str()),
-                ":after_provider": after.map_or("", |after| after.0),
-                ":after_grant_type": after.map_or("", |after| after.1),
-                ":after_connection": after.map_or("", |after| after.2),
-                ":limit": i64::try_from(limit).unwrap_or(i64::MAX),
-            },
-            connection_row,
-        )?
-        .collect()
+        )?;
+    readable(select.query_map(
+        named_params! {
+            ":workspace": workspace,
+            ":provider": integration.map(|key| &*key.provider),
+            ":grant_type": integration.map(|key| key.grant_type.as_str()),
+            ":after_provider": after.map_or("", |after| after.0),
+            ":after_grant_type": after.map_or("", |after| after.1),
+            ":after_connection": after.map_or("", |after| after.2),
+            ":limit": i64::try_from(limit).unwrap_or(i64::MAX),
+        },
+        connection_row,
+    )?)
 }
 
 pub(super) fn claim(
@@ -563,6 +559,18 @@ fn put_event(connection: &Connection, commit: &Commit) -> Result<()> {
         .prepare_cached("DELETE FROM events WHERE id <= ?1")?
         .execute([connection.last_insert_rowid() - KEPT_EVENTS])?;
     Ok(())
+}
+
+/// The rows of a list that can be read: one that is damaged hides no other.
+fn readable<T>(rows: impl Iterator<Item = Result<T>>) -> Result<Vec<T>> {
+    let sound = rows.filter(|row| match row {
+        Err(error) if error.sqlite_error().is_none() => {
+            tracing::warn!(%error, "a damaged row of the store is left out");
+            false
+        }
+        _ => true,
+    });
+    sound.collect()
 }
 
 fn integration_row(row: &Row<'_>) -> Result<IntegrationRow> {

@@ -32,6 +32,7 @@ mod clocks;
 mod commit;
 mod configure;
 mod connect;
+mod damage;
 mod ended;
 mod flight;
 mod freshness;
