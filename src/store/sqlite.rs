@@ -45,10 +45,15 @@ impl SqliteStore {
         let _entered = system::enter();
         let file = StoreFile::locate(path)?;
         // Judged now, so that a wrong path fails where it was given.
-        file.look()?;
+        let identity = file.look()?;
         let mut open = lock(&OPEN);
         if let Some(inner) = open.get(file.path()).and_then(Weak::upgrade) {
             return Ok(Self { inner });
+        }
+        // A hard link. Under each of its names the file would have a log of its own, and closing one drops all locks.
+        let same = |inner: &Arc<Inner>| matches!(inner.file.look(), Ok(Some(other)) if Some(other) == identity);
+        if let Some(other) = open.values().filter_map(Weak::upgrade).find(same) {
+            return Err(file.linked(&other.file));
         }
         open.retain(|_, inner| inner.strong_count() > 0);
         let inner = Arc::new(Inner::new(file));

@@ -186,6 +186,19 @@ impl StoreFile {
         .hint(format!("ls -l {}*", word(&self.path)))
     }
 
+    /// One file under two names.
+    pub(super) fn linked(&self, other: &Self) -> Error {
+        let other = other.path();
+        self.error(
+            "store_linked",
+            format!(
+                "is the same file as {}, which is in use here, and SQLite keeps a log for each name",
+                other.display()
+            ),
+        )
+        .hint(format!("export EVERGRANT_STORE={}", word(other)))
+    }
+
     pub(super) fn read_only(&self) -> Error {
         self.error("store_read_only", "can't be written")
             .hint(format!(

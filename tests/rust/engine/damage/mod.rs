@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use super::{Answer, SERVICE, Server, USER, World, value, within};
 
 mod pages;
+mod places;
 mod records;
 
 /// A store with every kind of record in it, closed; each copy of it can be damaged.
