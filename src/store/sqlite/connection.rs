@@ -100,19 +100,19 @@ pub(super) fn explain(file: &StoreFile, error: &rusqlite::Error) -> Error {
             "is being written by another process for too long",
         ),
         // The log's index is one file more that a full disk has no room for.
-        (ErrorCode::DiskFull, _) | (_, ffi::SQLITE_IOERR_SHMSIZE) => {
-            file.error("disk_full", "can't be written: the disk is full")
-        }
+        (ErrorCode::DiskFull, _) | (_, ffi::SQLITE_IOERR_SHMSIZE) => file.disk_full("written"),
         (ErrorCode::ReadOnly, ffi::SQLITE_READONLY_DBMOVED) => file.gone(),
         (ErrorCode::ReadOnly, _) => file.read_only(),
         (ErrorCode::NotADatabase, _) => foreign(file),
         (ErrorCode::DatabaseCorrupt, _) => file
             .error("store_damaged", "is damaged")
             .hint(file.set_aside()),
-        (ErrorCode::ConstraintViolation, ffi::SQLITE_CONSTRAINT_FOREIGNKEY) => file.error(
-            "data_key_gone",
-            "no longer has the data key that a record was sealed under",
-        ),
+        (ErrorCode::ConstraintViolation, ffi::SQLITE_CONSTRAINT_FOREIGNKEY) => file
+            .error(
+                "data_key_gone",
+                "no longer has the data key that a record was sealed under",
+            )
+            .hint(file.set_aside()),
         (ErrorCode::CannotOpen, ffi::SQLITE_CANTOPEN_SYMLINK) => file.error(
             "store_no_file",
             "is a symbolic link, and has to be the file itself",

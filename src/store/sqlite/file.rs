@@ -101,9 +101,7 @@ impl StoreFile {
     /// Makes folder and file, each open to nobody else from the start. One that is there is left as it is.
     pub(super) fn create(&self) -> Result<()> {
         let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::StorageFull => {
-                self.error("disk_full", "can't be made: the disk is full")
-            }
+            io::ErrorKind::StorageFull => self.disk_full("made"),
             io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => self.read_only(),
             _ => self.error("store_unwritable", format!("can't be made: {error}")),
         };
@@ -186,6 +184,16 @@ impl StoreFile {
         .hint(format!("ls -l {}*", word(&self.path)))
     }
 
+    pub(super) fn disk_full(&self, what: &str) -> Error {
+        let folder = word(self.path.parent().unwrap_or(Path::new("/")));
+        self.error("disk_full", format!("can't be {what}: the disk is full"))
+            .hint(format!("df -h {folder}"))
+    }
+
+    fn listed(&self) -> String {
+        format!("ls -l {}", word(&self.path))
+    }
+
     /// One file under two names.
     pub(super) fn linked(&self, other: &Self) -> Error {
         let other = other.path();
@@ -233,17 +241,21 @@ impl StoreFile {
             Some("is a device, and has to be a file")
         };
         if let Some(what) = what {
-            let error = self.error("store_no_file", what);
-            return Err(match fs::canonicalize(&self.path) {
+            let hint = match fs::canonicalize(&self.path) {
                 Ok(target) if kind.is_symlink() => {
-                    error.hint(format!("export EVERGRANT_STORE={}", word(&target)))
+                    format!("export EVERGRANT_STORE={}", word(&target))
                 }
-                _ => error,
-            });
+                Ok(folder) if kind.is_dir() => {
+                    format!("export EVERGRANT_STORE={}", word(&folder.join("store.db")))
+                }
+                _ => self.listed(),
+            };
+            return Err(self.error("store_no_file", what).hint(hint));
         }
         let own = rustix::process::geteuid().as_raw();
         if own != 0 && ![own, 0].contains(&metadata.uid()) {
-            return Err(self.error("store_of_another", "belongs to another user"));
+            let error = self.error("store_of_another", "belongs to another user");
+            return Err(error.hint(self.listed()));
         }
         Ok(())
     }
