@@ -283,7 +283,7 @@ impl Engine {
         Ok(integration)
     }
 
-    fn not_configured(&self, key: &IntegrationKey) -> Error {
+    pub(super) fn not_configured(&self, key: &IntegrationKey) -> Error {
         Error::new(
             ErrorKind::NotConfigured,
             "not_configured",

@@ -58,8 +58,23 @@ impl Engine {
             tracing::warn!(provider = %key.integration.provider,
                 "no refresh token came: the connection ends with its access token");
         }
-        self.commit_grant(key, grant, Some((token, spec)), "connected")
-            .await
+        let brought = (grant.refresh_token.clone(), token.value.clone());
+        let kept = self.commit_grant(key, grant, Some((token, spec)), "connected");
+        let kept = kept.await;
+        if let Err(error) = &kept
+            && matches!(
+                error.kind(),
+                ErrorKind::NotConfigured | ErrorKind::UnknownProvider
+            )
+        {
+            let (refresh_token, access_token) = (brought.0.as_ref(), Some(&brought.1));
+            let revoked = self.revoke_unwanted(integration, spec, refresh_token, access_token);
+            if let Err(error) = revoked.await {
+                let reason = error.reason();
+                tracing::warn!(reason, "what a sign-in brought during a remove lives on");
+            }
+        }
+        kept
     }
 
     /// Notes whose grant it is, unless something newer is stored by now.
@@ -187,6 +202,11 @@ impl Engine {
         token: Option<&(Token, &Spec)>,
         what: &'static str,
     ) -> Result<Option<u64>> {
+        let (id, grant_type) = (&key.integration.provider, key.integration.grant_type);
+        let meant = self.meant(id, Some(grant_type)).await?;
+        if meant.row.is_none() {
+            return Err(self.not_configured(&meant.key));
+        }
         let loaded = self.store.load(key, "").await?;
         let mut grant = brought.clone();
         if grant.refresh_token.is_none()

@@ -20,7 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(15);
 
 impl Engine {
     /// Revokes what nobody has stored; nothing is sent where the provider revokes nothing.
-    pub(super) async fn revoke_unwanted(
+    pub(crate) async fn revoke_unwanted(
         &self,
         integration: &Integration,
         spec: &Spec,

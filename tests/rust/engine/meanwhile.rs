@@ -259,6 +259,28 @@ async fn a_sign_in_that_ends_while_a_remove_revokes_is_removed_and_revoked_as_we
 }
 
 #[tokio::test]
+async fn a_sign_in_that_ends_after_a_remove_fails_and_is_revoked() {
+    for by in BOTH {
+        let world = World::bare().await.connected().await;
+        let begun = super::connect::begun(&world).await;
+        let url = super::connect::callback(&begun, "code=c-1");
+        let hold = world
+            .server
+            .holds(Answer::token("at-new", Some("rt-new"), json!({})));
+        let engine = Arc::clone(&world.engine);
+        let completing = tokio::spawn(async move {
+            _core::connect::complete_connect(engine, &url, Some("session-1".into())).await
+        });
+        hold.arrived().await;
+        removes(by.engine(&world).await).await;
+        hold.release();
+        within(completing).await.unwrap().unwrap_err();
+        assert_eq!(world.revoked(), ["rt-1", "rt-new"], "{by:?}");
+        assert_eq!(world.state().await, Some(StoredState::Disconnected));
+    }
+}
+
+#[tokio::test]
 async fn a_sign_in_that_ends_while_a_disconnect_revokes_stays() {
     let world = World::bare().await.connected().await;
     let hold = world.server.holds_at("/revoke", Answer::empty(200));
