@@ -128,17 +128,15 @@ def test_ctrl_c_that_arrives_while_events_are_logged_is_not_lost(server: Authori
         current_thread = threading.current_thread
 
         def interrupted():
+            threading.current_thread = current_thread
             signal.raise_signal(signal.SIGINT)
-            return current_thread()
 
+        # Called before events go to `logging`: a signal may be pending by then.
+        threading.current_thread = interrupted
         try:
-            # Called before events go to `logging`: a signal may be pending by then.
-            threading.current_thread = interrupted
             evergrant.get_token("acme")
         except KeyboardInterrupt:
             print("interrupted")
-        finally:
-            threading.current_thread = current_thread
         """
     ).end()
 
