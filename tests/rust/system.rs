@@ -294,6 +294,26 @@ fn a_fork_waits_until_other_threads_have_left_the_gate() {
 }
 
 #[test]
+fn a_fork_does_not_wait_for_what_runs_outside_the_gate() {
+    let (began, begun) = mpsc::channel();
+    let (go, wait) = mpsc::channel::<()>();
+    let thread = thread::spawn(move || {
+        let _outer = enter();
+        let _inner = enter();
+        system::outside(|| {
+            began.send(()).expect("the test waits");
+            let _ = wait.recv();
+        });
+        // Inside again: a fork can't be prepared for.
+        fork_and(|| i32::from(unprepared_fork()))
+    });
+    begun.recv().expect("the thread begins");
+    assert_eq!(fork_and(|| i32::from(unprepared_fork())), 0);
+    drop(go);
+    assert_eq!(thread.join().expect("it ends"), 1);
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn a_fork_that_runs_no_handlers_is_noticed() {
     const NAME: &str = "system::a_fork_that_runs_no_handlers_is_noticed";
