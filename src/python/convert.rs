@@ -43,7 +43,8 @@ pub(super) fn to_value(object: &Bound<'_, PyAny>) -> PyResult<Value> {
         return Ok(Value::Bool(object.extract()?));
     }
     if let Ok(text) = object.cast::<PyString>() {
-        return Ok(Value::String(text.to_string()));
+        // Not by `str()`, which looks for signals: a Ctrl-C then would put other words in place of the argument.
+        return Ok(Value::String(text.to_string_lossy().into_owned()));
     }
     if object.is_instance_of::<PyInt>() {
         return Ok(Value::from(object.extract::<i64>()?));

@@ -445,7 +445,7 @@ pub(super) fn parse_grant_type(py: Python<'_>, name: Option<&str>) -> PyResult<O
 /// Scopes as callers write them: a sequence of words; one text is one scope.
 fn words(object: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     if let Ok(text) = object.cast::<PyString>() {
-        return Ok(vec![text.to_string()]);
+        return Ok(vec![text.to_string_lossy().into_owned()]);
     }
     object.try_iter()?.map(|word| word?.extract()).collect()
 }

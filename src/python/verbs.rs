@@ -66,7 +66,10 @@ pub(super) fn begin(
         if let Some(value) = plain.get_item(name)? {
             plain.del_item(name)?;
             if !value.is_none() {
-                secrets.insert(name, Secret::from(value.cast::<PyString>()?.to_string()));
+                secrets.insert(
+                    name,
+                    Secret::from(value.cast::<PyString>()?.to_string_lossy().into_owned()),
+                );
             }
         }
     }

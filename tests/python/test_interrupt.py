@@ -143,6 +143,29 @@ def test_ctrl_c_that_arrives_while_events_are_logged_is_not_lost(server: Authori
     assert output == "interrupted\n"
 
 
+def test_arguments_are_read_without_python_code_in_which_ctrl_c_could_change_them(
+    server: AuthorizationServer, program: Start
+) -> None:
+    """Fails without `text.to_string_lossy().into_owned()` in src/python/convert.rs."""
+    output = program(
+        """
+        import evergrant
+
+        class Text(str):
+            def __str__(self):
+                raise KeyboardInterrupt  # as `str()` does with a signal pending
+
+        status = evergrant.configure(
+            Text("other"), client_id=Text("mine"), client_secret=Text("unimportant"),
+            scopes=[Text("read")], endpoints={"token_endpoint": Text("https://a.example/token")},
+        )
+        print(status.provider, status.client_id, status.requested_scopes)
+        """
+    ).end()
+
+    assert output == "other mine ('read',)\n"
+
+
 def test_a_second_ctrl_c_ends_the_wait_at_exit(server: AuthorizationServer, program: Start) -> None:
     """Fails without `GIVEN_UP.store(this_process(), Ordering::Relaxed)` in src/python/exit.rs."""
     server.reset()
