@@ -175,20 +175,20 @@ def test_a_fork_in_the_middle_of_writing_loses_no_commit(run: Run) -> None:
         threads = [threading.Thread(target=write, args=(number,)) for number in range(3)]
         for thread in threads:
             thread.start()
-        for number in range(40):
+        for number in range(20):
             ended_well(fork(lambda: configure(f"child{number}")))
         over.set()
         for thread in threads:
             thread.join()
         names = {status.provider for status in evergrant.integrations()}
-        assert len(names) > 41
+        assert len(names) > 21
         print(len(names), end="")
         """
     )
     with Workspace() as workspace:
         found = {status.provider for status in workspace.integrations()}
     assert len(found) == int(output)
-    assert {f"child{number}" for number in range(40)} < found
+    assert {f"child{number}" for number in range(20)} < found
 
 
 @pytest.mark.usefixtures("connected")
@@ -434,17 +434,7 @@ def test_a_raw_fork_is_an_error_that_names_the_next_step(run: Run) -> None:
     run(
         RAW_FORK
         + """
-evergrant.get_token("acme")
-over = threading.Event()
-
-def busy():
-    while not over.is_set():
-        evergrant.status("acme")
-        evergrant.drain(0)
-
-threads = [threading.Thread(target=busy) for _ in range(3)]
-for thread in threads:
-    thread.start()
+evergrant.get_token("acme")  # no other thread runs: a raw fork may leave any lock of the C library held
 
 def body():
     for verb in (evergrant.status, evergrant.test, evergrant.Workspace):
@@ -457,11 +447,8 @@ def body():
             raise AssertionError(verb)
     assert evergrant.drain()  # as its end does
 
-for _ in range(30):
+for _ in range(5):
     ended_well(raw_fork(body))
-over.set()
-for thread in threads:
-    thread.join()
 assert evergrant.status("acme").state == "connected"
 """
     )
@@ -533,6 +520,7 @@ EVERYTHING = """
 """
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.usefixtures("connected")
 def test_no_lock_that_a_thread_holds_at_a_fork_stops_the_child(
     server: AuthorizationServer, tmp_path: Path, program: Start
@@ -544,6 +532,7 @@ def test_no_lock_that_a_thread_holds_at_a_fork_stops_the_child(
         + textwrap.dedent(EVERYTHING)
         + textwrap.dedent(
             """
+            signal.alarm(140)
             over, failed = threading.Event(), []
 
             def busy(name):
@@ -572,7 +561,7 @@ def test_no_lock_that_a_thread_holds_at_a_fork_stops_the_child(
         ).replace("FORKS", str(FORKS))
     )
 
-    program(code, server.api, str(tmp_path / "own")).end()
+    program(code, server.api, str(tmp_path / "own")).end(patience=150)
 
     assert server.reused == 0
     assert server.refreshes >= FORKS

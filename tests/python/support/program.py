@@ -116,12 +116,12 @@ class Program:
         self.hung = True
         self.kill()
 
-    def end(self, *, code: int = 0, complains: str | None = None) -> str:
+    def end(self, *, code: int = 0, complains: str | None = None, patience: float = DEADLINE) -> str:
         """Waits until it ends with this exit code; the rest of its standard output.
 
         Standard error has to be empty, or to hold `complains`.
         """
-        output = self.wait()
+        output = self.wait(patience)
         errors = self.errors()
         assert self.process.returncode == code, errors
         if complains is None:
