@@ -8,6 +8,7 @@ mod discovery;
 mod engine;
 mod http;
 mod layers;
+mod model;
 mod opening;
 mod paths;
 mod provider;

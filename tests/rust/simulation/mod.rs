@@ -17,7 +17,7 @@ mod story;
 mod world;
 
 /// The seeds of each of the two tests that share them.
-const SEEDS: u64 = 10_000;
+const SEEDS: u64 = 50_000;
 
 /// Runs the schedules of `seeds`, or of the one in the environment.
 fn run(name: &str, seeds: Range<u64>) {
