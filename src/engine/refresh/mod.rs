@@ -227,10 +227,15 @@ impl Lead<'_> {
             .as_ref()
             .filter(|attempt| attempt.ending.is_none())
             .map(|attempt| (attempt.id, self.begun_at(attempt)));
+        // However the attempt before ended: it may have taken over from one that died with its reply only later.
+        if self.loaded.attempt.is_some()
+            && self.engine.replay_orphans(Some(&self.order.key)).await? > 0
+        {
+            self.loaded.attempt = None;
+            return Ok(Ready::LookAgain);
+        }
         if let Some((id, begun_at)) = abandoned {
-            if self.engine.replay_orphans(Some(&self.order.key)).await? > 0
-                || self.engine.replay_attempt(id).await?
-            {
+            if self.engine.replay_attempt(id).await? {
                 self.loaded.attempt = None;
                 return Ok(Ready::LookAgain);
             }

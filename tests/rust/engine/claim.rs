@@ -265,6 +265,30 @@ async fn the_reply_of_a_process_that_dies_meanwhile_is_stored_instead_of_asking(
 }
 
 #[tokio::test]
+async fn a_reply_left_behind_is_stored_although_another_attempt_has_ended_since() {
+    let world = World::bare().await.connected().await;
+    world.advance(3600);
+    world.dies_with_the_reply().await;
+    let survivor = world.another_with_what_is_left_later().await;
+    let running = world.loaded().await.attempt.unwrap();
+    let ending = Ending {
+        outcome: EndingOutcome::Unknown,
+        failures: 1,
+        retry_at: None,
+        at: world.clock.wall(),
+        note: None,
+    };
+    let settled = world
+        .store
+        .reliable()
+        .settle(&key_of(USER), running.id, ending)
+        .await;
+    assert!(settled.unwrap());
+    assert_eq!(token_of(&survivor).await.unwrap(), "at-2");
+    assert_eq!(world.server.refresh_tokens(), ["rt-0", "rt-1"]);
+}
+
+#[tokio::test]
 async fn a_reply_older_than_a_reconnect_is_thrown_away() {
     let world = World::bare().await.connected().await;
     world.advance(3600);

@@ -81,8 +81,6 @@ pub(super) struct State {
     sent: u8,
     unknown: u8,
     newest_reply: u8,
-    /// Whether any lease ran out over a living owner.
-    ran_out: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -104,12 +102,16 @@ struct Process {
     was_unknown: bool,
     /// The attempt that it took over had no end.
     abandoned: bool,
+    /// There was an attempt before, however it ended.
+    follows: bool,
     /// Its slot.
     slot: Option<Reply>,
     /// Its lease ran out.
     late: bool,
     /// When it last checked its attempt, the access token was used up.
     may_replay: bool,
+    /// When it claimed, the reply to what it is about to ask lay in a slot of the dead.
+    could_know: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -191,6 +193,12 @@ impl State {
         Some(self.issued)
     }
 
+    /// Whether the dead left a reply that follows what is stored.
+    fn left_behind(&self) -> bool {
+        let mut orphans = self.orphans.iter().flatten();
+        orphans.any(|orphan| orphan.generation == self.generation + 1)
+    }
+
     fn commit(&mut self, token: u8) {
         self.generation += 1;
         self.grant = token;
@@ -251,6 +259,7 @@ impl Protocol {
                     return;
                 } else {
                     then.abandoned = runs.is_some();
+                    then.follows = state.attempt.is_some();
                     let ended = state.attempt.and_then(|attempt| attempt.ended_unknown);
                     let changed = runs.is_none() && process.was_unknown != (ended == Some(true));
                     next.attempt = Some(Attempt {
@@ -259,6 +268,7 @@ impl Protocol {
                         ended_unknown: None,
                     });
                     then.late = false;
+                    then.could_know = state.left_behind();
                     then = then.then(Does::Orphans);
                     if changed {
                         next.end(who, ended == Some(true));
@@ -269,7 +279,7 @@ impl Protocol {
             }
             Does::Orphans => {
                 let mut orphans = next.orphans.iter_mut().filter(|orphan| orphan.is_some());
-                let looks = process.abandoned && self.has(Part::OrphansFirst);
+                let looks = process.follows && self.has(Part::OrphansFirst);
                 if let Some(orphan) = orphans.next().filter(|_| looks).and_then(Option::take) {
                     next.orphans.sort_unstable();
                     if orphan.generation == state.generation + 1 {
@@ -358,12 +368,7 @@ impl Protocol {
                     next.end(who, false);
                     then = process.then(Does::Load);
                 } else {
-                    let lost = state
-                        .orphans
-                        .iter()
-                        .flatten()
-                        .any(|orphan| orphan.generation == state.generation + 1);
-                    if newer || lost && !state.ran_out {
+                    if newer {
                         let wrong = "a grant that could go on was given up";
                         steps.push(step(who, "records the refusal", Err(wrong)));
                         return;
@@ -398,6 +403,13 @@ impl Protocol {
             .any(|other| other.is_out() && !other.late && other.grant == process.grant);
         if both && !window {
             return step(who, "sends", Err("two requests are out at once"));
+        }
+        if process.could_know {
+            return step(
+                who,
+                "sends",
+                Err("a request is sent whose reply lies in a slot"),
+            );
         }
         let mut next = state.with(who, process.then(Does::AwaitServer));
         next.sent |= bit;
@@ -448,7 +460,6 @@ impl Protocol {
                 },
             );
             next.faults.freezes -= 1;
-            next.ran_out = true;
             next.unknown |= bit;
             next.attempt = next.attempt.map(|attempt| Attempt {
                 over: true,
@@ -520,7 +531,6 @@ impl Model for Protocol {
             sent: 0,
             unknown: 0,
             newest_reply: 1,
-            ran_out: false,
         }
     }
 

@@ -41,6 +41,8 @@ struct Content {
     owner: Pid,
     reply: Option<Spilled>,
     dropped: bool,
+    /// The step since which others can see it.
+    seen_since: u64,
 }
 
 impl Disk {
@@ -59,8 +61,27 @@ impl Disk {
         }
     }
 
-    pub(super) fn bury(&self, pid: Pid) {
-        self.state.lock().unwrap().dead.insert(pid);
+    pub(super) fn bury(&self, pid: Pid, step: u64) {
+        let mut state = self.state.lock().unwrap();
+        state.dead.insert(pid);
+        if self.visible {
+            let slots = state.slots.values_mut();
+            slots
+                .filter(|content| content.owner == pid)
+                .for_each(|content| content.seen_since = step);
+        }
+    }
+
+    /// Whether a slot that process `pid` could look into before `step` holds the reply of `generation`.
+    pub(super) fn leaves(&self, generation: u64, pid: Pid, step: u64) -> bool {
+        let state = self.state.lock().unwrap();
+        state.slots.values().any(|content| {
+            let reply = content.reply.as_ref();
+            reply.is_some_and(|reply| reply.sealed.generation == generation)
+                && content.owner != pid
+                && (!self.visible || state.dead.contains(&content.owner))
+                && content.seen_since < step
+        })
     }
 
     pub(super) fn newest_reply(&self) -> u64 {
@@ -94,6 +115,23 @@ impl Process {
             return Err(broken());
         }
         Ok(())
+    }
+}
+
+impl Process {
+    /// A new refresh token that is about to be committed lies in a slot, unless that failed.
+    fn check_slot(&self, commit: &Commit) {
+        let state = self.world.disk.state.lock().unwrap();
+        let held = state.slots.values().any(|content| {
+            let reply = content.reply.as_ref();
+            reply.is_some_and(|reply| reply.sealed.generation == commit.generation)
+        });
+        drop(state);
+        let failed = self.world.notes().processes[&self.pid].store_faults > 0;
+        if commit.durable && commit.event.what == "refreshed" && !held && !failed {
+            let what = "a reply is committed that no slot holds";
+            self.world.breaks(what.to_owned());
+        }
     }
 }
 
@@ -183,6 +221,7 @@ impl Store for Process {
 
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
         Box::pin(async move {
+            self.check_slot(&commit);
             self.step("commit").await?;
             let (before, generation) = (
                 self.world.disk.store.load(&commit.key, "").await?,
@@ -215,6 +254,7 @@ impl Store for Process {
             owner: self.pid,
             reply: None,
             dropped: false,
+            seen_since: 0,
         };
         state.slots.insert(number, content);
         Ok(Box::new(SlotOnDisk {
@@ -362,9 +402,12 @@ impl Slot for SlotOnDisk {
         if self.process.fails() {
             return Err(broken());
         }
+        let step = self.process.world.notes().step;
         self.change(|state, number| {
             state.newest_reply = state.newest_reply.max(reply.sealed.generation);
-            state.slots.get_mut(&number).unwrap().reply = Some(reply.clone());
+            let content = state.slots.get_mut(&number).unwrap();
+            content.reply = Some(reply.clone());
+            content.seen_since = step;
         });
         let pid = self.process.pid;
         self.process

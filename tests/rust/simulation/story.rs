@@ -328,7 +328,7 @@ impl Story {
                 let engine = noted.engine.take();
                 drop(notes);
                 world.trace(|| format!("process {pid} is killed"));
-                world.disk.bury(pid);
+                world.disk.bury(pid, step);
                 world.tasks.kill(pid);
                 drop(engine);
                 if world.chance().percent(50) {
@@ -420,9 +420,7 @@ impl Story {
         if ended.get().is_none() && !world.server().revoked {
             world.breaks("the connection no longer works".to_owned());
         }
-        let key = connection(world.plan.rotation);
-        let loaded = settled(world.disk.store.load(&key, "")).unwrap();
-        if loaded.generation() < world.disk.newest_reply() {
+        if world.generation() < world.disk.newest_reply() {
             world.breaks("a reply that was in a slot is lost".to_owned());
         }
     }
@@ -595,7 +593,7 @@ fn request(rotation: Rotation) -> TokenRequest {
     }
 }
 
-fn connection(rotation: Rotation) -> ConnectionKey {
+pub(super) fn connection(rotation: Rotation) -> ConnectionKey {
     ConnectionKey {
         integration: IntegrationKey {
             workspace: "default".into(),
@@ -607,7 +605,7 @@ fn connection(rotation: Rotation) -> ConnectionKey {
 }
 
 /// What needs nobody else to end.
-fn settled<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn settled<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     match future
         .as_mut()

@@ -11,10 +11,12 @@ use _core::clock::{Clock, ManualClock, Timestamp};
 use _core::engine::Engine;
 use _core::engine::open::Surroundings;
 use _core::engine::runtime::{Runtime, Scheduler, Task};
+use _core::store::Store as _;
 
 use super::disk::Disk;
 use super::provider::{Fate, Rotation, Server};
 use super::scheduler::{Chance, Pid, Tasks};
+use super::story::{connection, settled};
 use crate::support::NOW;
 
 /// A freeze, or a pause between two steps, that no deadline notices: a lease outlasts its request by more.
@@ -210,6 +212,13 @@ impl World {
         }))
     }
 
+    /// The stored generation.
+    pub(super) fn generation(&self) -> u64 {
+        let key = connection(self.plan.rotation);
+        let loaded = settled(self.disk.store.load(&key, ""));
+        loaded.unwrap().generation()
+    }
+
     pub(super) fn sent(&self, number: usize) -> Sent {
         self.notes().sent[number].clone()
     }
@@ -229,6 +238,7 @@ impl World {
         let looked = noted.looks.get(&task).copied().unwrap_or_default();
         let window = looked > claimed && noted.frozen_since(looked) > UNNOTICED;
         let number = notes.sent.len();
+        let asks_again = self.disk.leaves(self.generation() + 1, pid, claimed);
         notes.sent.push(Sent {
             refresh_token: refresh_token.clone(),
             wall,
@@ -239,6 +249,9 @@ impl World {
             lost: fate != Fate::Answered,
         });
         drop(notes);
+        if asks_again {
+            self.breaks("a request is sent whose reply lies in a slot".to_owned());
+        }
         self.trace(|| {
             format!("process {pid} sends request {number} with {refresh_token}: {fate:?}")
         });

@@ -134,9 +134,9 @@ fn without_the_attempts_row_two_leaders_send() {
 }
 
 #[test]
-fn without_a_look_at_what_the_dead_left_a_grant_is_given_up() {
+fn without_a_look_at_what_the_dead_left_its_reply_is_asked_for_again() {
     let wrong = without(Part::OrphansFirst, Faults { kills: 1, ..NONE });
-    assert_eq!(wrong, "a grant that could go on was given up");
+    assert_eq!(wrong, "a request is sent whose reply lies in a slot");
 }
 
 #[test]
