@@ -1,17 +1,19 @@
 //! Before a refresh is sent and after it failed: may it go, and what is noted for the next.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::reply::Place;
-use super::{LEASE, LEFT_TO_LEAVE, LEFT_TO_SEND, Lead, TRIES, pause_after};
+use super::{LEASE, LEFT_TO_LEAVE, LEFT_TO_SEND, Lead, PAUSE, TRIES, pause_after};
 use crate::clock::{Monotonic, Timestamp};
+use crate::engine::Engine;
 use crate::engine::freshness::{self, Freshness};
 use crate::engine::record::Note;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::GrantType;
+use crate::model::{ConnectionKey, GrantType};
 use crate::provider::{Condemns, Grace, Rotates};
-use crate::store::{Attempt, Claimant, Claimed, Ending, EndingOutcome, Sealed};
+use crate::store::{Attempt, AttemptId, Claimant, Claimed, Ending, EndingOutcome, Sealed};
 use crate::system;
 use crate::vault::{Envelope, Kind, Subject};
 
@@ -142,9 +144,8 @@ impl Lead<'_> {
     }
 
     /// A refresh token that may rotate is used only where the one that comes can be kept.
-    pub(super) fn check_keeping(&self) -> Result<()> {
-        let store = &self.engine.store;
-        if self.service() || !self.rotates() || (store.writable() && store.keeps()) {
+    pub(super) fn check_keeping(&self, writable: bool) -> Result<()> {
+        if self.service() || !self.rotates() || (writable && self.engine.store.keeps()) {
             return Ok(());
         }
         Err(Error::store(
@@ -218,7 +219,8 @@ impl Lead<'_> {
         self.end(ending).await
     }
 
-    /// Tried again before it is given up: an attempt that nobody ends holds all others off until its deadline.
+    /// Tried again before it is given up, and once a second from then on: an attempt that nobody ends holds all others
+    /// off until its deadline.
     async fn end(&self, ending: Ending) -> Result<()> {
         let store = &self.engine.store;
         let mut tries = 0;
@@ -227,7 +229,15 @@ impl Lead<'_> {
             let settled = store.settle(&self.order.key, self.attempt, ending.clone());
             match settled.await {
                 Ok(_) => return Ok(()),
-                Err(error) if tries == TRIES => return Err(error),
+                Err(error) if tries == TRIES => {
+                    self.ends_later.store(true, Ordering::Relaxed);
+                    let engine = Arc::clone(self.engine);
+                    let (key, attempt) = (self.order.key.clone(), self.attempt);
+                    self.engine.runtime.spawn(async move {
+                        engine.end_later(&key, attempt, ending).await;
+                    });
+                    return Err(error);
+                }
                 Err(_) => self.engine.runtime.sleep(pause_after(tries)).await,
             }
         }
@@ -273,12 +283,14 @@ impl Lead<'_> {
     /// Ends the attempt if an error after its request left it without an end: nobody could refresh until its deadline.
     pub(super) async fn see_ended(&self, sent_at: Timestamp) {
         // A reply that still is to be stored needs the attempt, which keeps others from asking.
-        if self.engine.left_behind.holds(&self.order.key) {
+        if self.engine.left_behind.holds(&self.order.key) || self.ends_later.load(Ordering::Relaxed)
+        {
             return;
         }
         for tries in 1..=TRIES {
             match self.end_if_running(sent_at).await {
                 Ok(()) => return,
+                Err(_) if self.ends_later.load(Ordering::Relaxed) => return,
                 Err(error) => {
                     let reason = error.reason();
                     tracing::warn!(reason, tries, "an attempt could not be ended");
@@ -385,6 +397,22 @@ impl Lead<'_> {
             description: None,
             revision: self.integration.revision,
             resource: self.order.resource.clone(),
+        }
+    }
+}
+
+impl Engine {
+    /// Goes on where ending an attempt failed, for as long as it holds others off.
+    async fn end_later(&self, key: &ConnectionKey, attempt: AttemptId, ending: Ending) {
+        let until = self.clock.monotonic().after(LEASE);
+        while self
+            .store
+            .settle(key, attempt, ending.clone())
+            .await
+            .is_err()
+            && self.clock.monotonic() < until
+        {
+            self.runtime.sleep(self.clock.real(PAUSE)).await;
         }
     }
 }

@@ -10,6 +10,7 @@ mod unrecorded;
 mod unwanted;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use self::reply::Place;
@@ -37,6 +38,8 @@ const LEFT_TO_SEND: Duration = Duration::from_secs(135);
 const LEFT_TO_LEAVE: Duration = Duration::from_secs(125);
 /// How often the store is tried before a reply stays in its slot, or an attempt runs on to its deadline.
 pub(crate) const TRIES: u32 = 4;
+/// How often it is tried from then on, in the background.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a refresh is wanted, and of what.
 #[derive(Clone, Debug)]
@@ -62,6 +65,8 @@ struct Lead<'a> {
     token: Option<Arc<StoredToken>>,
     note: Option<Note>,
     attempt: AttemptId,
+    /// The attempt is ended in the background, as soon as the store lets it.
+    ends_later: AtomicBool,
 }
 
 /// Whether the flight is over or has to look again.
@@ -157,11 +162,14 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
             grant,
             token,
             attempt: AttemptId(vault::random_array()?),
+            ends_later: AtomicBool::new(false),
         };
         lead.check_grant()?;
         lead.check_rest(invalid_client_seen)?;
-        lead.check_keeping()?;
-        if !engine.store.writable() {
+        // Looked at once: what is kept and what is not must not be two opinions.
+        let writable = engine.store.writable();
+        lead.check_keeping(writable)?;
+        if !writable {
             return lead.unrecorded().await;
         }
         fault::point("refresh.claim");

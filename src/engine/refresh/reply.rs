@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{LEASE, TRIES, pause_after};
+use super::{LEASE, PAUSE, TRIES, pause_after};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::Engine;
 use crate::engine::freshness::{ASSUMED_LIFETIME, MARGIN_CAP, StoredToken};
@@ -211,7 +211,6 @@ impl Engine {
 
     /// Tries again while the lease keeps other processes from asking: they can't see the slot of a living one.
     pub(super) async fn commit_later(&self, key: &ConnectionKey) {
-        const PAUSE: Duration = Duration::from_secs(1);
         let until = self.clock.monotonic().after(LEASE);
         while self.commit_left_behind(key).await.is_err() && self.clock.monotonic() < until {
             self.runtime.sleep(self.clock.real(PAUSE)).await;

@@ -267,6 +267,10 @@ fn try_commit(mut jobs: Vec<Job>, last: bool) -> Option<Vec<Job>> {
         Err(error) => Some(error),
         Ok(connection) => run_all(&store, connection, &mut jobs).err(),
     };
+    if failed.is_some() {
+        // SQLite opens what fails to open for writing as read-only, and would stay with that when the disk has recovered.
+        side.close();
+    }
     drop(side);
     // Let go of the store first: whoever has the answer may close it, and then it is closed.
     let tasks: Vec<_> = jobs.into_iter().map(|job| job.task).collect();

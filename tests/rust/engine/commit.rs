@@ -251,6 +251,22 @@ async fn what_must_write_fails_at_once_on_a_store_that_cannot_be_written() {
 }
 
 #[tokio::test]
+async fn a_store_that_seems_read_only_for_a_moment_loses_no_grant() {
+    for others in 0..8 {
+        let world = World::bare().await.connected().await;
+        world.advance(3600);
+        *world.store.read_only_once.lock().unwrap() = Some(others);
+        if let Err(error) = world.token().await {
+            assert_eq!(error.code(), "store_read_only");
+        }
+        *world.store.read_only_once.lock().unwrap() = None;
+        let other = world.another().await;
+        assert_eq!(token_of(&other).await.unwrap(), "at-2", "{others}");
+        assert_eq!(world.server.refresh_tokens(), ["rt-0", "rt-1"], "{others}");
+    }
+}
+
+#[tokio::test]
 async fn an_attempt_that_cannot_be_ended_at_once_is_ended_a_little_later() {
     let world = World::bare().await.service().await;
     world.store.failing_endings.store(3, SeqCst);

@@ -33,3 +33,14 @@ async fn a_rest_ends_with_a_disconnect() {
     left.await.unwrap();
     world.token().await.unwrap();
 }
+
+#[tokio::test]
+async fn an_attempt_that_a_failing_store_could_not_end_ends_when_the_store_has_recovered() {
+    let world = World::bare().await.connected().await;
+    world.advance(3600);
+    world.store.full.store(true, Ordering::SeqCst);
+    world.store.failing_endings.store(4, Ordering::SeqCst);
+    world.token().await.unwrap_err();
+    world.store.full.store(false, Ordering::SeqCst);
+    assert_eq!(world.token().await.unwrap(), "at-2", "nobody is held off");
+}

@@ -24,6 +24,8 @@ pub(super) struct Unreliable {
     pub(super) read_only: AtomicBool,
     /// Its data keys can't be read.
     pub(super) keyless: AtomicBool,
+    /// Who asks after so many others whether it can be written, and only he, is told no.
+    pub(super) read_only_once: Mutex<Option<u32>>,
     /// Added to the change counter: another process wrote.
     pub(super) foreign_writes: AtomicU64,
     /// Before the next claim the attempt that runs ends so.
@@ -63,6 +65,7 @@ impl Unreliable {
             slots: Arc::default(),
             read_only: AtomicBool::new(false),
             keyless: AtomicBool::new(false),
+            read_only_once: Mutex::default(),
             foreign_writes: AtomicU64::new(0),
             ends_before_claim: Mutex::default(),
             another_claims: AtomicBool::new(false),
@@ -83,7 +86,10 @@ impl Store for Unreliable {
     }
 
     fn writable(&self) -> bool {
-        !self.read_only.load(Ordering::SeqCst) && self.inner.writable()
+        let mut once = self.read_only_once.lock().unwrap();
+        let denied = *once == Some(0);
+        *once = once.and_then(|left| left.checked_sub(1));
+        !denied && !self.read_only.load(Ordering::SeqCst) && self.inner.writable()
     }
 
     fn keys<'a>(&'a self, workspace: &'a str) -> StoreFuture<'a, Vec<KeyRow>> {
