@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::engine::record::Pending;
 use crate::engine::runtime::Unfinished;
 use crate::error::{Error, ErrorKind, Result};
+use crate::fault;
 use crate::model::{Account, ConnectionKey, Status};
 use crate::oauth::authorize::{self, Callback};
 use crate::oauth::response::{Issued, Outcome};
@@ -261,6 +262,7 @@ async fn complete_row(
             return Err(exchange_failed(engine, key, other));
         }
     };
+    fault::point("connect.exchanged");
     let token = issued.token.clone();
     let known = issued.account.clone();
     let look_up = async {
@@ -280,6 +282,7 @@ async fn complete_row(
         let generation = engine
             .keep_grant(key, &integration, &spec, issued, scopes, known.clone())
             .await?;
+        fault::point("connect.committed");
         engine.label_grant(key, generation, look_up.await).await?;
     } else {
         // Whether an earlier refresh token is kept depends on whose account this is.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::engine::Engine;
 use crate::engine::configure::{Configure, Discovery, Settings};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fault;
 use crate::model::{ConnectionKey, GrantType, Report};
 use crate::secret::Secret;
 use crate::store::StoredState;
@@ -159,6 +160,7 @@ impl Engine {
                 !(check && outcome.differs),
                 outcome.words,
             );
+            fault::point("apply.entry");
         }
         for entry in file.connections {
             let name = entry.connection.unwrap_or_else(|| "default".to_owned());
@@ -192,7 +194,10 @@ impl Engine {
                     &entry.scopes,
                 );
                 match imported.await {
-                    Ok(_) => report.step(what, true, "imported"),
+                    Ok(_) => {
+                        report.step(what, true, "imported");
+                        fault::point("apply.entry");
+                    }
                     // Whose issuer is away is imported when the workspace is opened again.
                     Err(error)
                         if discovery == Discovery::AtFirstUse

@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::engine::config::Meant;
 use crate::engine::freshness::StoredToken;
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::model::{ConnectionKey, Grant, GrantType, Report};
 use crate::oauth::revoke::{self, RevokedToken};
 use crate::provider::{RevocationKind, Spec};
@@ -60,6 +61,7 @@ impl Engine {
                 _ => break,
             }
         }
+        fault::point("remove.left");
         match &meant.row {
             Some(row) if row.key == meant.key => report.step(
                 "configuration",
@@ -95,6 +97,7 @@ impl Engine {
             );
             return Ok(());
         };
+        fault::point("disconnect.marked");
         self.cache.drop_connection(key);
         let grant = self.open_grant(key, &loaded).await;
         if revoke {
@@ -113,6 +116,7 @@ impl Engine {
                 "left out, as asked: the tokens live on at the provider until they expire",
             );
         }
+        fault::point("disconnect.revoked");
         let mut generation = loaded.generation();
         loop {
             let commit = Commit {

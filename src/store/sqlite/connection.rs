@@ -5,10 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, ffi};
 
 use super::file::{StoreFile, word};
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::store::schema::{APPLICATION_ID, MIGRATIONS, VERSION};
 
 /// How long one step of the writer waits for another process; it tries again outside the fork gate.
@@ -36,6 +37,13 @@ pub(super) fn open_writer(file: &StoreFile) -> Result<Connection> {
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
     })();
     let journal: String = outcome.map_err(|error| explain(file, &error))?;
+    // What can't be opened for writing is opened for reading by SQLite, which tells nobody.
+    if connection
+        .is_readonly(MAIN_DB)
+        .map_err(|error| explain(file, &error))?
+    {
+        return Err(file.read_only());
+    }
     if journal != "wal" {
         return Err(file.error(
             "store_failed",
@@ -227,6 +235,7 @@ fn migrate(file: &StoreFile, connection: &mut Connection) -> Result<()> {
             transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
         }
+        fault::point("migrate.commit");
         transaction.commit()
     })();
     outcome.map_err(|error: rusqlite::Error| explain(file, &error))
