@@ -160,7 +160,6 @@ impl Engine {
                 !(check && outcome.differs),
                 outcome.words,
             );
-            fault::point("apply.entry");
         }
         for entry in file.connections {
             let name = entry.connection.unwrap_or_else(|| "default".to_owned());
@@ -196,7 +195,7 @@ impl Engine {
                 match imported.await {
                     Ok(_) => {
                         report.step(what, true, "imported");
-                        fault::point("apply.entry");
+                        fault::point("apply.imported");
                     }
                     // Whose issuer is away is imported when the workspace is opened again.
                     Err(error)

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use _core::error::{Error, ErrorKind};
-use _core::store::StoredState;
+use _core::store::{StoredState, schema};
 use rusqlite::Connection;
 
 use super::server::Server;
@@ -241,13 +241,15 @@ async fn applied(workspace: &Workspace, server: &Server) -> Judgement {
 async fn migrated(workspace: &Workspace, folder: &Path, server: &Server) -> Judgement {
     let configured = workspace.is_configured().await;
     let made = fs::metadata(file(folder)).is_ok_and(|metadata| metadata.len() > 0);
+    let is_new = !made || schema_of(folder)? == schema::VERSION;
     let again = workspace.call(Verb::Migrate, &server.base, 9).await;
     again.map_err(|error| format!("it can't be configured: {error}"))?;
     works_after_sign_in(workspace, server).await?;
-    Ok(match (made, configured) {
-        (false, _) => "no store yet, the next process makes it",
-        (true, false) => "a store without the integration",
-        (true, true) => "configured",
+    Ok(match (made, is_new, configured) {
+        (false, ..) => "no store yet, the next process makes it",
+        (true, false, _) => "the schema before, the next process migrates",
+        (true, true, false) => "a store without the integration",
+        (true, true, true) => "configured",
     }
     .to_owned())
 }
@@ -285,6 +287,13 @@ fn no_slots_of(pid: u32, folder: &Path) -> Result<(), String> {
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .any(|name| name.starts_with(&format!("{pid}-")));
     must(!own, "its file of slots stays behind")
+}
+
+fn schema_of(folder: &Path) -> Result<i64, String> {
+    let version = Connection::open(file(folder)).and_then(|connection| {
+        connection.pragma_query_value(None, "user_version", |row| row.get(0))
+    });
+    version.map_err(|error| error.to_string())
 }
 
 /// Looked at with the SQLite of this process, which knows the locks of the core.

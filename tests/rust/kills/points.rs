@@ -120,10 +120,10 @@ fn a_remove_killed_before_it_forgets_the_integration_has_left_all_connections() 
 
 /// Fails without `report.step(what, true, "exists, left alone")` in src/engine/file.rs: all is then imported again.
 #[test]
-fn an_apply_killed_between_entries_is_finished_by_the_next() {
+fn an_apply_killed_between_connections_is_finished_by_the_next() {
     assert_eq!(
-        kept_after("apply.entry", Verb::Apply),
-        "1 of 3 entries, the next apply finishes"
+        kept_after("apply.imported", Verb::Apply),
+        "2 of 3 entries, the next apply finishes"
     );
 }
 
@@ -132,6 +132,6 @@ fn an_apply_killed_between_entries_is_finished_by_the_next() {
 fn a_migration_killed_before_its_commit_is_done_by_the_next_process() {
     assert_eq!(
         kept_after("migrate.commit", Verb::Migrate),
-        "a store without the integration"
+        "the schema before, the next process migrates"
     );
 }
