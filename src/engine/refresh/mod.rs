@@ -219,7 +219,11 @@ impl Lead<'_> {
                 Ok(Next::LookAgain)
             }
             Err(error) => {
-                self.release().await?;
+                // What came first is what helps; the end goes on in the background.
+                if let Err(later) = self.release().await {
+                    let reason = later.reason();
+                    tracing::warn!(reason, "a claim could not be given back");
+                }
                 Err(error)
             }
         }

@@ -40,7 +40,8 @@ async fn an_attempt_that_a_failing_store_could_not_end_ends_when_the_store_has_r
     world.advance(3600);
     world.store.full.store(true, Ordering::SeqCst);
     world.store.failing_endings.store(4, Ordering::SeqCst);
-    world.token().await.unwrap_err();
+    let error = world.token().await.unwrap_err();
+    assert_eq!(error.code(), "disk_full", "not what failed after it");
     world.store.full.store(false, Ordering::SeqCst);
     assert_eq!(world.token().await.unwrap(), "at-2", "nobody is held off");
 }
