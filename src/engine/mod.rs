@@ -213,10 +213,17 @@ impl Engine {
             let seat = self
                 .flights
                 .board(key, &resource, || refresh::refresh(Arc::clone(self), order));
-            let (same_resource, leads) = (seat.same_resource, seat.leads);
+            let (same_resource, leads, boarded_at) =
+                (seat.same_resource, seat.leads, self.clock.wall());
             flown = None;
             match seat.landed().await {
                 _ if !same_resource => {}
+                // Another's flight may have adopted a token that is older than this call, and too short for it.
+                Ok(landed)
+                    if !leads
+                        && landed.token.obtained_at < boarded_at
+                        && judge(Some(&landed), key, &need, revision, self.clock.wall())
+                            == Freshness::BelowMinTtl => {}
                 Ok(landed) if Some(&landed.token.value) != request.replacing.as_ref() => {
                     flown = Some((landed, loaded.generation()));
                 }

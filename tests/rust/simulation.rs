@@ -73,6 +73,13 @@ fn the_other_half_of_the_schedules_keeps_every_promise() {
     run("other-half", SEEDS..2 * SEEDS);
 }
 
+// Fails without `landed.token.obtained_at < boarded_at` in engine/mod.rs: process 2 joins a flight that takes over what
+// process 1 left in its slot 3500 s before, and hands it out with 100 s left where 3000 s were asked for.
+#[test]
+fn who_joins_a_flight_gets_a_token_that_lives_as_long_as_it_asked() {
+    replay(56447);
+}
+
 #[test]
 fn a_seed_replays_exactly() {
     for seed in 0..200 {

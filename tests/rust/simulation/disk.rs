@@ -120,7 +120,7 @@ impl Process {
 
 impl Process {
     /// A new refresh token that is about to be committed lies in a slot, unless that failed.
-    fn check_slot(&self, commit: &Commit) {
+    fn is_in_a_slot(&self, commit: &Commit) -> bool {
         let state = self.world.disk.state.lock().unwrap();
         let held = state.slots.values().any(|content| {
             let reply = content.reply.as_ref();
@@ -128,10 +128,7 @@ impl Process {
         });
         drop(state);
         let failed = self.world.notes().processes[&self.pid].store_faults > 0;
-        if commit.durable && commit.event.what == "refreshed" && !held && !failed {
-            let what = "a reply is committed that no slot holds";
-            self.world.breaks(what.to_owned());
-        }
+        held || failed || !commit.durable || commit.event.what != "refreshed"
     }
 }
 
@@ -221,8 +218,8 @@ impl Store for Process {
 
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
         Box::pin(async move {
-            self.check_slot(&commit);
             self.step("commit").await?;
+            let in_a_slot = self.is_in_a_slot(&commit);
             let (before, generation) = (
                 self.world.disk.store.load(&commit.key, "").await?,
                 commit.generation,
@@ -231,6 +228,10 @@ impl Store for Process {
             self.world.disk.changed_by(self.pid);
             self.world
                 .trace(|| format!("process {} commits: {committed:?}", self.pid));
+            if committed == Committed::Done && !in_a_slot {
+                let what = "a reply is committed that no slot holds";
+                self.world.breaks(what.to_owned());
+            }
             if committed == Committed::Done && generation <= before.generation() {
                 self.world.breaks("the generation did not grow".to_owned());
             }
