@@ -41,6 +41,8 @@ pub enum Network {
     Any,
     /// Public addresses only: for platforms whose users set endpoints.
     Public,
+    /// This machine only: for tests, which never touch a vendor.
+    Loopback,
 }
 
 /// Who named the host of a request.
@@ -263,6 +265,11 @@ impl Client {
     /// Names are judged when they are resolved, addresses here: no resolver sees them.
     fn route(&self, request: &Request) -> Result<Route, Failure> {
         let address = literal(&request.url);
+        let here = address.is_some_and(|address| address.is_loopback())
+            || request.url.host_str() == Some("localhost");
+        if self.options.network == Network::Loopback && !here {
+            return Err(not_sent("a test talks to this machine only".to_owned()));
+        }
         if self.options.network == Network::Public || request.host_rule == HostRule::ServerNamed {
             match address {
                 Some(address) if !is_public(address) => Err(not_sent(NotPublic.to_string())),

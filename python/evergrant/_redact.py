@@ -92,8 +92,13 @@ def install_log_redaction(setting: "str | None" = None) -> None:
         sys.meta_path.insert(0, _log.finder)
 
 
+def is_redacting_logs() -> "bool":
+    """Whether log records are masked now."""
+    return _log.active
+
+
 def uninstall_log_redaction() -> None:
-    """Give `logging` its own method back (for tests)."""
+    """Give `logging` its own method back (for tests); the next token that is handed out masks records again."""
     _log.active = False
     if _log.finder is not None:
         _log.finder.leave()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::engine::config::Integration;
@@ -10,9 +11,9 @@ use crate::engine::open::check_name;
 use crate::engine::refresh::{TRIES, pause_after, stored_token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Account, ConnectionKey, Grant, GrantType, Status, Token};
-use crate::oauth::response::Issued;
+use crate::oauth::response::{Issued, is_sound_access_token};
 use crate::provider::{Spec, scope};
-use crate::secret::RefreshToken;
+use crate::secret::{AccessToken, RefreshToken};
 use crate::store::{Commit, Committed, StoredState, TokenRow};
 use crate::vault::{Kind, Subject};
 
@@ -168,6 +169,72 @@ impl Engine {
         };
         self.commit_grant(&key, grant, None, "imported").await?;
         self.status(&key.integration.provider, Some(grant_type), connection)
+            .await
+    }
+
+    /// Makes a connection of an access token alone, which nobody can renew: a test's own.
+    ///
+    /// Without `scopes` it has those that the integration asks for, without `lifetime` it never ends by itself.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for a token that fits no header, `InvalidScope`; `NotConfigured`.
+    pub async fn keep_token(
+        self: &Arc<Self>,
+        provider: &str,
+        access_token: AccessToken,
+        grant_type: Option<GrantType>,
+        connection: &str,
+        scopes: Option<Vec<String>>,
+        lifetime: Option<Duration>,
+    ) -> Result<Status> {
+        check_name(connection, "connection")?;
+        let integration = self.integration(provider, grant_type).await?;
+        let spec = integration.spec()?;
+        let key = ConnectionKey {
+            integration: integration.key.clone(),
+            connection: connection.into(),
+        };
+        if !is_sound_access_token(access_token.expose()) {
+            return Err(Error::invalid_parameter(
+                "invalid_access_token",
+                "an access token is one line of visible ASCII text (RFC 6750 section 2.1)",
+            )
+            .of_provider(&key.integration.provider));
+        }
+        for scope in scopes.iter().flatten() {
+            scope::validate(&spec.scopes, &key.integration.provider, scope)?;
+        }
+        let requested = self.requested_scopes(&integration, &spec, &[]);
+        let now = self.clock.wall();
+        let issued = Issued {
+            token: Token {
+                value: access_token,
+                resource: String::new(),
+                scopes: Vec::new(),
+                obtained_at: now,
+                expires_at: lifetime.map(|lifetime| now.after(lifetime)),
+                token_type: "Bearer".to_owned(),
+                revision: integration.revision,
+                extra: BTreeMap::new(),
+            },
+            refresh_token: None,
+            refresh_expires_at: None,
+            granted_scopes: scopes,
+            id_token: None,
+            kept: BTreeMap::new(),
+            account: Account::default(),
+        };
+        self.keep_grant(
+            &key,
+            &integration,
+            &spec,
+            issued,
+            &requested,
+            Account::default(),
+        )
+        .await?;
+        let grant_type = Some(key.integration.grant_type);
+        self.status(&key.integration.provider, grant_type, connection)
             .await
     }
 

@@ -383,7 +383,7 @@ fn field<'v>(root: &'v Value, spec: &Spec, name: &str) -> Option<Cow<'v, Value>>
 }
 
 /// Visible ASCII: what a header can carry (RFC 6750 section 2.1; RFC 6749 appendix A.12 would allow a space).
-fn is_sound_access_token(token: &str) -> bool {
+pub(crate) fn is_sound_access_token(token: &str) -> bool {
     !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())
 }
 

@@ -381,8 +381,9 @@ pub(super) fn object_of(py: Python<'_>, engine: &Engine, slot: &Slot) -> PyResul
     {
         return Ok(object.clone_ref(py));
     }
+    // At each one: somebody may have given `logging` its own method back meanwhile.
+    redact_logs(py)?;
     let make = ACCESS_TOKEN.get_or_try_init(py, || {
-        redact_logs(py)?;
         py.import("evergrant._types")?
             .getattr("AccessToken")?
             .getattr("_make")

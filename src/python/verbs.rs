@@ -25,7 +25,8 @@ use crate::python::{convert, errors, token};
 use crate::secret::{Secret, live};
 
 /// Arguments that are secrets: they leave the dict before it becomes plain data.
-const SECRETS: [&str; 5] = [
+const SECRETS: [&str; 6] = [
+    "access_token",
     "client_secret",
     "refresh_token",
     "replacing",
@@ -244,6 +245,16 @@ struct Connect {
 }
 
 #[derive(Deserialize)]
+struct Keep {
+    provider: String,
+    grant_type: Option<GrantType>,
+    #[serde(default = "default_connection")]
+    connection: String,
+    scopes: Option<Vec<String>>,
+    lifetime: Option<f64>,
+}
+
+#[derive(Deserialize)]
 struct Leave {
     provider: String,
     grant_type: Option<GrantType>,
@@ -412,6 +423,31 @@ fn work(
                             grant_type,
                             &connection,
                             &scopes,
+                        )
+                        .await?,
+                )
+            })
+        }
+        "keep_token" => {
+            let Keep {
+                provider,
+                grant_type,
+                connection,
+                scopes,
+                lifetime,
+            } = read(arguments)?;
+            let access_token = secrets.remove("access_token").unwrap_or_else(|| "".into());
+            let lifetime = lifetime.map(duration);
+            Box::pin(async move {
+                plain(
+                    &engine
+                        .keep_token(
+                            &provider,
+                            access_token.into(),
+                            grant_type,
+                            &connection,
+                            scopes,
+                            lifetime,
                         )
                         .await?,
                 )

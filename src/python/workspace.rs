@@ -46,6 +46,7 @@ impl Workspace {
         let network = match network {
             "any" => Network::Any,
             "public" => Network::Public,
+            "loopback" => Network::Loopback,
             _ => {
                 let error =
                     Error::invalid_parameter("invalid_network", "network is \"any\" or \"public\"");

@@ -458,6 +458,30 @@ async fn on_a_public_network_a_named_host_must_be_public_too() {
 }
 
 #[tokio::test]
+async fn on_a_loopback_network_nothing_leaves_this_machine() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(200))
+        .mount(&server)
+        .await;
+    let client = Client::new(Options {
+        network: Network::Loopback,
+        ca_file: None,
+    });
+    assert_eq!(
+        client.send(request(&server.uri())).await.unwrap().status,
+        200
+    );
+    for elsewhere in ["https://example.com/", "https://192.0.2.1/"] {
+        assert_eq!(
+            client.send(request(elsewhere)).await.unwrap_err(),
+            Failure::NotSent("a test talks to this machine only".to_owned()),
+            "{elsewhere}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_header_that_would_break_a_line_is_not_sent() {
     let server = MockServer::start().await;
     let mut request = request(&server.uri());

@@ -100,6 +100,7 @@ fn samples(id: &str) -> Vec<(GrantType, String, Value)> {
     found
 }
 
+/// The samples of providers that have a file; the test kit has some of vendors whose file is still to come.
 fn providers() -> Vec<String> {
     let files = std::fs::read_dir("tests/data/replies").unwrap();
     files
@@ -112,6 +113,7 @@ fn providers() -> Vec<String> {
                 .unwrap()
                 .to_owned()
         })
+        .filter(|id| Catalog::builtin().find(id).is_ok())
         .collect()
 }
 

@@ -112,3 +112,34 @@ async fn an_imported_refresh_token_is_one_line_of_text() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_token_that_is_kept_alone_is_handed_out_until_it_ends_and_nothing_is_asked() {
+    let world = ready().await;
+    let lifetime = Some(std::time::Duration::from_secs(600));
+    let scopes = Some(vec!["read".to_owned()]);
+    let kept = world.engine.keep_token(
+        "acme",
+        "fake-1".into(),
+        Some(USER),
+        "default",
+        scopes,
+        lifetime,
+    );
+    assert_eq!(kept.await.unwrap().granted_scopes, ["read"]);
+    assert_eq!(world.token().await.unwrap(), "fake-1");
+    world.advance(600);
+    assert_eq!(failure(world.token().await).0, "reauthorization");
+    assert_eq!(world.server.count(), 0);
+}
+
+#[tokio::test]
+async fn a_token_that_fits_no_header_is_not_kept() {
+    let world = ready().await;
+    for value in ["", "with space", "line\nbreak"] {
+        let kept = world
+            .engine
+            .keep_token("acme", value.into(), Some(USER), "default", None, None);
+        assert_eq!(failure(kept.await).1, "invalid_access_token");
+    }
+}
