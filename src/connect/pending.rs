@@ -10,6 +10,7 @@ use url::Url;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::record::Pending;
+use crate::engine::refresh::transient;
 use crate::engine::runtime::Unfinished;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fault;
@@ -319,11 +320,11 @@ fn exchange_failed(engine: &Engine, key: &ConnectionKey, outcome: Outcome) -> Er
             return Error::new(kind, "provider_unavailable", reason).hint(again);
         }
         Outcome::NotProcessed {
-            error: None,
+            error,
             reason,
             retry_after,
             ..
-        } => {
+        } if error.as_deref().is_none_or(transient) => {
             let kind = ErrorKind::ProviderUnavailable { retry_after };
             return Error::new(kind, "provider_unavailable", reason).hint(again);
         }

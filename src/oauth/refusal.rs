@@ -43,7 +43,8 @@ pub(super) fn read(reply: &Reply, content: &Content, question: &Question<'_>) ->
             } else {
                 reason
             },
-            html: matches!(content, Content::Html),
+            // A proxy says so in a web page: the provider is away, not wrong.
+            html: false,
         };
     }
     let condemns = match (meaning, code.as_deref()) {

@@ -378,7 +378,7 @@ impl Engine {
 }
 
 /// Error codes that mean "later", not "no".
-fn transient(error: &str) -> bool {
+pub(crate) fn transient(error: &str) -> bool {
     matches!(
         error,
         "temporarily_unavailable" | "server_error" | "slow_down" | "rate_limited" | "ratelimited"

@@ -291,7 +291,9 @@ async fn a_code_that_left_is_never_sent_again() {
         ("invalid_client",  Answer::error("invalid_client"),              "rejected",    "invalid_client"),
         ("cut off",         Answer::cut(),                                "unavailable", "provider_unavailable"),
         ("500",             Answer::empty(500),                           "unavailable", "provider_unavailable"),
+        ("502 with a page", Answer::html(502),                            "unavailable", "provider_unavailable"),
         ("503",             Answer::empty(503),                           "unavailable", "provider_unavailable"),
+        ("busy, in words",  Answer::error("temporarily_unavailable"),     "unavailable", "provider_unavailable"),
         ("a web page",      Answer::html(200),                            "rejected",    "provider_rejected"),
         ("no token type",   Answer::token("at-1", None, json!({"token_type": null})), "rejected", "provider_rejected"),
     ];

@@ -76,7 +76,7 @@ async fn what_nobody_can_know_is_not_repeated_before_the_access_token_is_used_up
     let table = [
         ("a reply that is cut off", Answer::cut(),                      "unavailable", "provider_unavailable"),
         ("500",                     Answer::json(500, "", "{}"),        "unavailable", "provider_unavailable"),
-        ("502 with a web page",     Answer::html(502),                  "rejected",    "reply_not_json"),
+        ("502 with a web page",     Answer::html(502),                  "unavailable", "provider_unavailable"),
         ("504",                     Answer::empty(504),                 "unavailable", "provider_unavailable"),
         ("200 that is no JSON",     Answer::json(200, "", "{\"access"), "unavailable", "provider_unavailable"),
         ("200 with nothing",        Answer::empty(200),                 "unavailable", "provider_unavailable"),
