@@ -55,7 +55,7 @@ def mock_provider(mock_provider_as: Providers) -> MockProvider:
 
 @pytest.fixture
 def fake_token(oauth_workspace: Workspace) -> FakeTokens:
-    """Gives decorated functions a fake while `with fake_token("google_drive"):` lasts; there is no server."""
+    """Makes fake tokens for decorated functions and `get_token`, without a server: a context manager for each."""
     from evergrant.testing.fixtures import FakeTokens
 
     return FakeTokens(oauth_workspace)

@@ -271,9 +271,10 @@ def _dropped(server: Waiting, exchange: Exchange) -> None:
 
 
 @_behaviour("cut", after=True)
-def _cut(server: Waiting, exchange: Exchange) -> None:
-    """The reply breaks off in the middle of its body."""
-    _reply(exchange).delivery = "cut"
+def _cut(server: Waiting, exchange: Exchange, part: float = 0.5) -> None:
+    """The reply breaks off in its body: in the middle, or where `part` says."""
+    reply = _reply(exchange)
+    reply.delivery, reply.part = "cut", part
 
 
 @_behaviour("dripped", after=True)

@@ -128,7 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
         lines = [f"HTTP/1.1 {reply.status} {phrase}", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
         head = "\r\n".join(lines).encode("latin-1")
         if reply.delivery == "cut":
-            self.wfile.write(head + body[: len(body) // 2])
+            self.wfile.write(head + body[: int(len(body) * reply.part)])
         elif reply.delivery == "dripped":
             for byte in head + body:
                 self.wfile.write(bytes((byte,)))

@@ -108,7 +108,8 @@ class Reply:
         headers: Headers beside those that describe the body.
         body: A body that is not `document`'s JSON.
         content_type: The type of the body.
-        delivery: How the bytes leave: `whole`, `cut` in the middle, `dripped` one by one, or `dropped`.
+        delivery: How the bytes leave: `whole`, `cut` off, `dripped` one by one, or `dropped`.
+        part: The part of the body that leaves where it is cut off.
     """
 
     status: int = 200
@@ -117,6 +118,7 @@ class Reply:
     body: bytes | None = None
     content_type: str = "application/json"
     delivery: str = "whole"
+    part: float = 1.0
 
     def __repr__(self) -> str:
         return f"<Reply {self.status}, {self.delivery}>"
