@@ -13,12 +13,14 @@ with Server() as server:
 """
 
 from evergrant.testing.behaviours import BEHAVIOURS, Behaviour
+from evergrant.testing.fixtures import Clock, FakeTokens, MockProvider, Providers, Recorder
 from evergrant.testing.keys import CLIENT_KEY, SERVER_KEY, Key
 from evergrant.testing.ledger import Client
 from evergrant.testing.messages import RecordedRequest
 from evergrant.testing.person import Person, Refusal
 from evergrant.testing.server import Server
 from evergrant.testing.tokens import InvalidToken, sign, verify
+from evergrant.testing.vendors import VendorServer, vendors
 
 __all__ = [
     "BEHAVIOURS",
@@ -26,12 +28,19 @@ __all__ = [
     "SERVER_KEY",
     "Behaviour",
     "Client",
+    "Clock",
+    "FakeTokens",
     "InvalidToken",
     "Key",
+    "MockProvider",
     "Person",
+    "Providers",
     "RecordedRequest",
+    "Recorder",
     "Refusal",
     "Server",
+    "VendorServer",
     "sign",
+    "vendors",
     "verify",
 ]

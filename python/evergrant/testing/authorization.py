@@ -140,7 +140,9 @@ class AuthorizationEndpoints(State):
             Refused: What the client is told by a redirect.
         """
         del client  # a subclass may treat clients differently
-        if asked.get("response_type") != "code":
+        if "response_type" not in asked:
+            raise Refused("invalid_request", "response_type is missing")
+        if asked["response_type"] != "code":
             raise Refused("unsupported_response_type", "response_type is code, nothing else")
         if asked.get("response_mode", "query") != "query":
             raise Refused("invalid_request", "response_mode is query, nothing else")

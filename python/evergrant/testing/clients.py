@@ -72,7 +72,7 @@ def authenticate(
     methods = [name for name in ("client_secret", "client_assertion") if name in form]
     if len(methods) + bool(by_header) > 1:
         raise Refused("invalid_request", "a client authenticates in one way only (RFC 6749 section 2.3)")
-    challenge = {"www-authenticate": 'Basic realm="evergrant.testing"'} if by_header else {}
+    challenge = {"www-authenticate": 'Basic realm="evergrant.testing", error="invalid_client"'} if by_header else {}
     refusal = Refused("invalid_client", "client authentication failed", 401, challenge)
     if by_header:
         client_id, method = _by_basic(by_header, form, ledger, refusal), "client_secret_basic"

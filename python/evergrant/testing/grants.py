@@ -41,7 +41,7 @@ class TokenEndpoint(State):
                 raise Refused("unsupported_grant_type", "the server knows no such grant type")
             issued = grants[grant_type](exchange, client, form)
         exchange.record.subject = issued.grant.subject
-        return Reply(200, self.token_document(issued, exchange), {"cache-control": "no-store", "pragma": "no-cache"})
+        return Reply(200, self.token_document(issued, exchange), {"cache-control": "no-store"})
 
     def token_document(self, issued: Issued, exchange: Exchange) -> dict[str, Any]:
         """The body of a token reply (RFC 6749 section 5.1)."""
@@ -78,7 +78,7 @@ class TokenEndpoint(State):
         if exchange.rules.narrower and len(scopes) > 1:
             scopes = scopes[:-1]
         now, lifetime = self.clock(), self.access_token_lifetime
-        token = self.ledger.access_token(self.values("at"), grant, scopes, now + lifetime)
+        token = self.ledger.access_token(self.values("at"), grant, scopes, now, lifetime)
         id_token = self._id_token(grant, now) if "openid" in scopes and not grant.service else None
         return Issued(token, refresh_token, grant, asked, lifetime, id_token)
 

@@ -100,6 +100,7 @@ class AccessToken:
     value: str = field(repr=False)
     grant: Grant
     scopes: tuple[str, ...]
+    issued_at: float
     expires_at: float
     revoked: bool = False
 
@@ -165,9 +166,11 @@ class Ledger:
         self.grants.append(grant)
         return grant
 
-    def access_token(self, value: str, grant: Grant, scopes: tuple[str, ...], expires_at: float) -> AccessToken:
-        """Issue an access token."""
-        token = self.access_tokens[value] = AccessToken(value, grant, scopes, expires_at)
+    def access_token(
+        self, value: str, grant: Grant, scopes: tuple[str, ...], now: float, lifetime: float
+    ) -> AccessToken:
+        """Issue an access token that lives so many seconds."""
+        token = self.access_tokens[value] = AccessToken(value, grant, scopes, now, now + lifetime)
         return token
 
     def refresh_token(self, value: str, grant: Grant) -> RefreshToken:

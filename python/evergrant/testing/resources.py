@@ -85,7 +85,8 @@ class ResourceEndpoints(State):
             "scope": " ".join(access_token.scopes if access_token else token.grant.scopes),
         }
         if access_token is not None:
-            document |= {"token_type": "Bearer", "exp": int(access_token.expires_at)}
+            times = {"iat": int(access_token.issued_at), "exp": int(access_token.expires_at)}
+            document |= {"token_type": "Bearer", **times}
         return Reply(200, document, {"cache-control": "no-store"})
 
     def userinfo(self, exchange: Exchange) -> Reply:

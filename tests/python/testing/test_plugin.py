@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[3] / "python"
+SCOPE = ("-o", "asyncio_default_fixture_loop_scope=function")  # pytest-asyncio warns where it is unset
 
 
 def run(folder: Path, test: str, *options: str) -> str:
     """Runs pytest on a file that a user could have written; returns what it says."""
     (folder / "test_users_own.py").write_text(textwrap.dedent(test))
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "pytest", "-q", "-s", "-W", "error", *options, str(folder)],
+        [sys.executable, "-W", "error", "-m", "pytest", "-q", "-s", "-W", "error", *SCOPE, *options, str(folder)],
         capture_output=True,
         check=False,
         text=True,
