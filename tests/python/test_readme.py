@@ -38,8 +38,11 @@ UserAgent("ada").connect(sys.argv[1])
 # What a reader calls: the verbs and the classes that one makes oneself.
 PUBLIC = {name for name in evergrant.__all__ if name[0].islower()} - {"injected", "aio", "exceptions"} | {"Workspace"}
 
-# `make demo` without its set-up, which whoever runs the tests has done.
-COMMANDS = {"make demo": f"{sys.executable} {ROOT}/examples/demo.py"}
+# `make demo` without its set-up, which whoever runs the tests has done; pytest without a plugin that the reader lacks.
+COMMANDS = {
+    "make demo": f"{sys.executable} {ROOT}/examples/demo.py",
+    "pytest -q test_greeting.py": f"{sys.executable} -m pytest -q -p no:asyncio test_greeting.py",
+}
 
 
 class Block(NamedTuple):
@@ -112,6 +115,9 @@ class Reader:
             )
 
     def python(self, block: Block) -> None:
+        if file := re.match(r"# (test_\w+\.py)\n", block.text):
+            (self.folder / file[1]).write_text(block.text)
+            return
         source = "\n" * block.line + self.here(block.text)
         exec(compile(source, "README.md", "exec"), self.names)
 

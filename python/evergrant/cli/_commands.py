@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -415,6 +416,18 @@ def check_provider(paths: tuple[str, ...], *, as_json: bool) -> int:
     found = [problem for path in paths for problem in default.check_provider(path)]
     _output.as_json(found) if as_json else _output.problems(found)
     return _exit.FAILED if any(problem.severity == "error" for problem in found) else _exit.DONE
+
+
+@commands.command()
+@common("json")
+def demo(*, as_json: bool) -> None:
+    """Tell a short story on a server of the test kit, in a store of its own."""
+    from evergrant.cli import _demo
+
+    story: list[str] = []
+    _demo.tell(story.append if as_json else lambda sentence: click.echo(f"• {sentence}"))
+    if as_json:
+        click.echo(json.dumps(story, indent=2))
 
 
 def _verbs(workspace: str | None, store: str | None) -> Verbs:
