@@ -21,7 +21,7 @@ from evergrant.testing.messages import Refused, Reply
 from evergrant.testing.state import Exchange
 
 HUGE = 1 << 21  # bytes: twice of what a client should read
-BOMB = 1 << 27  # bytes, from some 128 KiB
+BOMB = 1 << 25  # bytes, from some 32 KiB
 HUGE_EXPIRY = 10**20  # seconds
 ELSEWHERE = "https://elsewhere.example/token"
 
@@ -312,7 +312,7 @@ def _huge_body(server: Waiting, exchange: Exchange, size: int = HUGE) -> None:
 
 @_behaviour("gzip_bomb", after=True)
 def _gzip_bomb(server: Waiting, exchange: Exchange, size: int = BOMB) -> None:
-    """The body is compressed, and unpacks to 128 MiB."""
+    """The body is compressed, and unpacks to 32 MiB."""
     reply = _reply(exchange)
     reply.body = gzip.compress(json.dumps({**_document(exchange), "padding": "x" * size}).encode(), 9)
     reply.headers["content-encoding"] = "gzip"

@@ -119,9 +119,24 @@ class MockProvider:
         return self.server.person(login)
 
     def connect(
-        self, *, connection: str = "default", scopes: Iterable[str] | None = None, login: str = "ada"
+        self,
+        *,
+        connection: str = "default",
+        scopes: Iterable[str] | None = None,
+        login: str = "ada",
+        timeout: float = 10.0,
     ) -> Status:
-        """Have a person sign in and consent; returns the connection's status."""
+        """Have a person sign in and consent.
+
+        Args:
+            connection: The connection's name.
+            scopes: Scopes asked for in addition to those that are configured.
+            login: The name they sign in with.
+            timeout: Seconds until it gives up, where the callback is not one that is accepted.
+
+        Returns:
+            The connection's status.
+        """
         return self._workspace.connect(
             self.id,
             grant_type="authorization_code",
@@ -129,6 +144,7 @@ class MockProvider:
             scopes=scopes,
             again=True,
             open_browser=self.person(login).connect,
+            timeout=timeout,
         )
 
     def configure_service(self, *, scopes: Iterable[str] = ()) -> Status:

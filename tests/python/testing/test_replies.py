@@ -11,6 +11,7 @@ import evergrant
 from evergrant import (
     AccessToken,
     ConnectFailed,
+    ConnectTimeout,
     MissingScopes,
     ProviderRejected,
     ProviderUnavailable,
@@ -435,6 +436,15 @@ def test_a_callback_with_another_state_consumes_nothing(mock_provider: MockProvi
 
     callback = mock_provider.person().consent(begun.authorization_url)
     assert evergrant.complete_connect(callback, session="s-1").state == "connected"
+
+
+@pytest.mark.parametrize("behaviour", ["wrong_state", "no_state"])
+def test_a_wrong_state_on_the_loopback_port_is_ignored(mock_provider: MockProvider, behaviour: str) -> None:
+    mock_provider.next(behaviour)
+    with pytest.raises(ConnectTimeout):
+        mock_provider.connect(timeout=0.5)
+    assert mock_provider.server.requests_to("token") == ()
+    assert evergrant.status("mock").state == "configured"
 
 
 def test_a_callback_of_another_issuer_is_refused(mock_provider: MockProvider, oauth_workspace: Workspace) -> None:
