@@ -272,7 +272,16 @@ def test_stopping_ends_every_thread_and_socket(now: Now) -> None:
     server = Server(clock=now).start()
     port = urlsplit(server.issuer).port
     server.next("slow", endpoint="jwks")
-    waiting = threading.Thread(target=lambda: urllib.request.urlopen(server.url("/jwks")).close())
+    ended: list[str] = []
+
+    def wait_for_a_reply() -> None:
+        try:
+            urllib.request.urlopen(server.url("/jwks")).close()
+            ended.append("with a reply")
+        except OSError:
+            ended.append("without one")
+
+    waiting = threading.Thread(target=wait_for_a_reply)
     waiting.start()
     server.wait_for(1, "jwks")
     with socket.create_connection(("127.0.0.1", port)) as idle:
@@ -280,6 +289,7 @@ def test_stopping_ends_every_thread_and_socket(now: Now) -> None:
         server.stop()
         assert idle.recv(1) == b""
     waiting.join()
+    assert len(ended) == 1
     assert threading.active_count() == before
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
