@@ -12,13 +12,13 @@ import pytest
 
 if TYPE_CHECKING:
     from evergrant import Workspace
-    from evergrant.testing.fixtures import Clock, FakeTokens, MockProvider, Providers, Recorder
+    from evergrant.testing import Clock, FakeTokens, MockProvider, Providers, Recorder
 
 
 @pytest.fixture
 def oauth_clock() -> Clock:
     """The clock of the test's workspace and servers: `oauth_clock.advance(3600)` lets an hour pass at once."""
-    from evergrant.testing.fixtures import Clock
+    from evergrant.testing import Clock
 
     return Clock()
 
@@ -38,7 +38,7 @@ def oauth_workspace(oauth_clock: Clock) -> Iterator[Workspace]:
 @pytest.fixture
 def mock_provider_as(oauth_workspace: Workspace, oauth_clock: Clock) -> Iterator[Providers]:
     """Starts providers that answer and refuse as vendors do: `mock_provider_as("slack")`, under the vendor's own id."""
-    from evergrant.testing.fixtures import Providers
+    from evergrant.testing import Providers
 
     providers = Providers(oauth_workspace, oauth_clock)
     try:
@@ -56,7 +56,7 @@ def mock_provider(mock_provider_as: Providers) -> MockProvider:
 @pytest.fixture
 def fake_token(oauth_workspace: Workspace) -> FakeTokens:
     """Makes fake tokens for decorated functions and `get_token`, without a server: a context manager for each."""
-    from evergrant.testing.fixtures import FakeTokens
+    from evergrant.testing import FakeTokens
 
     return FakeTokens(oauth_workspace)
 
@@ -64,7 +64,7 @@ def fake_token(oauth_workspace: Workspace) -> FakeTokens:
 @pytest.fixture
 def oauth_recorder(mock_provider_as: Providers) -> Iterator[Recorder]:
     """What was sent in this test: `.refreshes`, `.scopes`, `.hosts`."""
-    from evergrant.testing.fixtures import Recorder
+    from evergrant.testing import Recorder
 
     with Recorder(mock_provider_as).watching() as recorder:
         yield recorder

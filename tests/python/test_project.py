@@ -62,7 +62,7 @@ def test_no_source_file_is_longer_than_900_lines() -> None:
 
 
 def test_every_example_is_shorter_than_60_lines() -> None:
-    assert [path.name for path in (ROOT / "examples").glob("*.py") if path.read_text().count("\n") >= 60] == []
+    assert [path.name for path in (ROOT / "examples").rglob("*.py") if path.read_text().count("\n") >= 60] == []
 
 
 def test_every_bad_input_has_a_test_and_every_test_a_row() -> None:

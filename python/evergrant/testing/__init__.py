@@ -12,12 +12,13 @@ with Server() as server:
 ```
 """
 
-from evergrant.testing.behaviours import BEHAVIOURS, Behaviour
-from evergrant.testing.fixtures import Clock, FakeTokens, MockProvider, Providers, Recorder
+from evergrant.testing.behaviour import BEHAVIOURS, Behaviour
+from evergrant.testing.fixtures import FakeTokens, Recorder
 from evergrant.testing.keys import CLIENT_KEY, SERVER_KEY, Key
 from evergrant.testing.ledger import Client
 from evergrant.testing.messages import RecordedRequest
 from evergrant.testing.person import Person, Refusal
+from evergrant.testing.providers import Clock, MockProvider, Providers
 from evergrant.testing.server import Server
 from evergrant.testing.tokens import InvalidToken, sign, verify
 from evergrant.testing.vendors import VendorServer, vendors

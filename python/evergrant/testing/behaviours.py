@@ -8,15 +8,12 @@ token in the reply is the only one that works.
 
 from __future__ import annotations
 
-import difflib
 import gzip
-import inspect
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from evergrant.testing.behaviour import Waiting, behaviour
 from evergrant.testing.messages import Refused, Reply
 from evergrant.testing.state import Exchange
 
@@ -26,124 +23,52 @@ HUGE_EXPIRY = 10**20  # seconds
 ELSEWHERE = "https://elsewhere.example/token"
 
 
-class Waiting(Protocol):
-    """The part of a server that a behaviour may use."""
-
-    def hold(self, seconds: float | None) -> None:
-        """Wait so long, or until `release`."""
-
-    def expire(self, access_token: str) -> None:
-        """End an access token."""
-
-
-Act = Callable[..., None]
-
-
-@dataclass(frozen=True)
-class Behaviour:
-    """Something that servers do.
-
-    Args:
-        name: Its name.
-        endpoint: The requests that it acts on.
-        after: Whether the server has acted by then.
-        act: What it does, with its options as keywords.
-        description: One line.
-    """
-
-    name: str
-    endpoint: str
-    after: bool
-    act: Act
-    description: str
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """A behaviour with its options."""
-
-    behaviour: Behaviour
-    endpoint: str
-    options: dict[str, Any]
-
-    def act(self, server: Waiting, exchange: Exchange) -> None:
-        """Do it."""
-        self.behaviour.act(server, exchange, **self.options)
-
-
-BEHAVIOURS: dict[str, Behaviour] = {}
-"""Every behaviour by its name."""
-
-
-def choose(name: str, endpoint: str | None = None, **options: Any) -> Chosen:
-    """A behaviour with options.
-
-    Raises:
-        ValueError: There is none of this name.
-        TypeError: It has no such option.
-    """
-    behaviour = BEHAVIOURS.get(name)
-    if behaviour is None:
-        nearest = difflib.get_close_matches(name, BEHAVIOURS, 1)
-        raise ValueError(f"no behaviour {name!r}" + (f"; did you mean {nearest[0]!r}?" if nearest else ""))
-    inspect.signature(behaviour.act).bind(None, None, **options)
-    return Chosen(behaviour, endpoint or behaviour.endpoint, options)
-
-
-def _behaviour(name: str, endpoint: str = "token", *, after: bool = False) -> Callable[[Act], Act]:
-    def register(act: Act) -> Act:
-        BEHAVIOURS[name] = Behaviour(name, endpoint, after, act, inspect.getdoc(act) or "")
-        return act
-
-    return register
-
-
 # --- how refresh tokens are issued ------------------------------------------------------------------------------------
 
 
-@_behaviour("rotation")
+@behaviour("rotation")
 def _rotation(server: Waiting, exchange: Exchange) -> None:
     """A refresh brings a new refresh token; a used one that comes back revokes the whole family (the default)."""
     exchange.rules.rotate, exchange.rules.grace, exchange.rules.until_first_use = True, 0.0, False
 
 
-@_behaviour("no_rotation")
+@behaviour("no_rotation")
 def _no_rotation(server: Waiting, exchange: Exchange) -> None:
     """A refresh brings no refresh token: the old one goes on."""
     exchange.rules.rotate = False
 
 
-@_behaviour("grace")
+@behaviour("grace")
 def _grace(server: Waiting, exchange: Exchange, seconds: float = 60.0) -> None:
     """A used refresh token still works for `seconds`."""
     exchange.rules.rotate, exchange.rules.grace = True, seconds
 
 
-@_behaviour("grace_until_first_use")
+@behaviour("grace_until_first_use")
 def _grace_until_first_use(server: Waiting, exchange: Exchange) -> None:
     """A used refresh token still works until its successor is used."""
     exchange.rules.rotate, exchange.rules.until_first_use = True, True
 
 
-@_behaviour("no_refresh_token")
+@behaviour("no_refresh_token")
 def _no_refresh_token(server: Waiting, exchange: Exchange) -> None:
     """No refresh token is issued; in a refresh the old one goes on."""
     exchange.rules.refresh_token = exchange.rules.rotate = False
 
 
-@_behaviour("empty_refresh_token", after=True)
+@behaviour("empty_refresh_token", after=True)
 def _empty_refresh_token(server: Waiting, exchange: Exchange) -> None:
     """The reply's refresh token is an empty text; with `no_rotation` the old one goes on."""
     _document(exchange)["refresh_token"] = ""
 
 
-@_behaviour("new_refresh_token")
+@behaviour("new_refresh_token")
 def _new_refresh_token(server: Waiting, exchange: Exchange) -> None:
     """The reply brings another refresh token, even where the server does not rotate."""
     exchange.rules.refresh_token = exchange.rules.rotate = True
 
 
-@_behaviour("narrower_scopes")
+@behaviour("narrower_scopes")
 def _narrower_scopes(server: Waiting, exchange: Exchange) -> None:
     """The access token has the scopes that were granted, but for the last."""
     exchange.rules.narrower = True
@@ -152,44 +77,44 @@ def _narrower_scopes(server: Waiting, exchange: Exchange) -> None:
 # --- what a reply says of expiry and type -----------------------------------------------------------------------------
 
 
-@_behaviour("no_expires_in", after=True)
+@behaviour("no_expires_in", after=True)
 def _no_expires_in(server: Waiting, exchange: Exchange) -> None:
     """The reply names no expiry."""
     _document(exchange).pop("expires_in", None)
 
 
-@_behaviour("expires_in_text", after=True)
+@behaviour("expires_in_text", after=True)
 def _expires_in_text(server: Waiting, exchange: Exchange) -> None:
     """`expires_in` is a number in quotes."""
     document = _document(exchange)
     document["expires_in"] = str(document.get("expires_in", 3600))
 
 
-@_behaviour("expires_in_zero", after=True)
+@behaviour("expires_in_zero", after=True)
 def _expires_in_zero(server: Waiting, exchange: Exchange) -> None:
     """`expires_in` is 0."""
     _document(exchange)["expires_in"] = 0
 
 
-@_behaviour("expires_in_negative", after=True)
+@behaviour("expires_in_negative", after=True)
 def _expires_in_negative(server: Waiting, exchange: Exchange) -> None:
     """`expires_in` is -1."""
     _document(exchange)["expires_in"] = -1
 
 
-@_behaviour("expires_in_huge", after=True)
+@behaviour("expires_in_huge", after=True)
 def _expires_in_huge(server: Waiting, exchange: Exchange) -> None:
     """`expires_in` is 10 to the power of 20."""
     _document(exchange)["expires_in"] = HUGE_EXPIRY
 
 
-@_behaviour("no_token_type", after=True)
+@behaviour("no_token_type", after=True)
 def _no_token_type(server: Waiting, exchange: Exchange) -> None:
     """The reply names no `token_type`."""
     _document(exchange).pop("token_type", None)
 
 
-@_behaviour("control_characters", after=True)
+@behaviour("control_characters", after=True)
 def _control_characters(server: Waiting, exchange: Exchange) -> None:
     """The access token holds a line break and an escape."""
     document = _document(exchange)
@@ -200,55 +125,55 @@ def _control_characters(server: Waiting, exchange: Exchange) -> None:
 # --- errors: the server has not acted ---------------------------------------------------------------------------------
 
 
-@_behaviour("invalid_grant")
+@behaviour("invalid_grant")
 def _invalid_grant(server: Waiting, exchange: Exchange) -> None:
     """The grant is refused: 400 `invalid_grant`."""
     raise Refused("invalid_grant", "the grant is over")
 
 
-@_behaviour("invalid_client")
+@behaviour("invalid_client")
 def _invalid_client(server: Waiting, exchange: Exchange) -> None:
     """The client is refused: 401 `invalid_client`."""
     raise Refused("invalid_client", "client authentication failed", 401)
 
 
-@_behaviour("temporarily_unavailable")
+@behaviour("temporarily_unavailable")
 def _temporarily_unavailable(server: Waiting, exchange: Exchange) -> None:
     """400 `temporarily_unavailable`."""
     raise Refused("temporarily_unavailable", "try again later")
 
 
-@_behaviour("429")
+@behaviour("429")
 def _too_many_requests(server: Waiting, exchange: Exchange, retry_after: float | str = 30) -> None:
     """429 with `Retry-After`: seconds, or a date."""
     exchange.reply = _web_page(429, {"retry-after": str(retry_after)})
 
 
-@_behaviour("500")
+@behaviour("500")
 def _internal_server_error(server: Waiting, exchange: Exchange) -> None:
     """500 with a web page."""
     exchange.reply = _web_page(500)
 
 
-@_behaviour("502")
+@behaviour("502")
 def _bad_gateway(server: Waiting, exchange: Exchange) -> None:
     """502 with a web page, as a proxy answers."""
     exchange.reply = _web_page(502)
 
 
-@_behaviour("503")
+@behaviour("503")
 def _service_unavailable(server: Waiting, exchange: Exchange, retry_after: float | str | None = None) -> None:
     """503 with a web page, and `Retry-After` if one is given."""
     exchange.reply = _web_page(503, {} if retry_after is None else {"retry-after": str(retry_after)})
 
 
-@_behaviour("error_with_200")
+@behaviour("error_with_200")
 def _error_with_200(server: Waiting, exchange: Exchange, error: str = "invalid_grant") -> None:
     """An error in a reply of status 200."""
     raise Refused(error, "the grant is over", 200)
 
 
-@_behaviour("secrets_in_error")
+@behaviour("secrets_in_error")
 def _secrets_in_error(server: Waiting, exchange: Exchange) -> None:
     """400 `invalid_request` whose description repeats all that was sent, the client's secret and token included."""
     sent = {**dict(exchange.request.form), "Authorization": exchange.request.headers.get("authorization", "")}
@@ -258,39 +183,39 @@ def _secrets_in_error(server: Waiting, exchange: Exchange) -> None:
 # --- how a reply travels: the server has acted ------------------------------------------------------------------------
 
 
-@_behaviour("slow", after=True)
+@behaviour("slow", after=True)
 def _slow(server: Waiting, exchange: Exchange, seconds: float | None = None) -> None:
     """The reply waits for `seconds`, or until `release()`."""
     server.hold(seconds)
 
 
-@_behaviour("dropped", after=True)
+@behaviour("dropped", after=True)
 def _dropped(server: Waiting, exchange: Exchange) -> None:
     """The server has committed, and the connection breaks before the reply."""
     _reply(exchange).delivery = "dropped"
 
 
-@_behaviour("cut", after=True)
+@behaviour("cut", after=True)
 def _cut(server: Waiting, exchange: Exchange, part: float = 0.5) -> None:
     """The reply breaks off in its body: in the middle, or where `part` says."""
     reply = _reply(exchange)
     reply.delivery, reply.part = "cut", part
 
 
-@_behaviour("dripped", after=True)
+@behaviour("dripped", after=True)
 def _dripped(server: Waiting, exchange: Exchange) -> None:
     """The reply comes byte by byte."""
     _reply(exchange).delivery = "dripped"
 
 
-@_behaviour("malformed_json", after=True)
+@behaviour("malformed_json", after=True)
 def _malformed_json(server: Waiting, exchange: Exchange) -> None:
     """The body is JSON with a comma too many."""
     reply = _reply(exchange)
     reply.body = reply.encoded().replace(b"{", b"{,", 1)
 
 
-@_behaviour("form_encoded", after=True)
+@behaviour("form_encoded", after=True)
 def _form_encoded(server: Waiting, exchange: Exchange) -> None:
     """The body is form-encoded."""
     reply = _reply(exchange)
@@ -298,19 +223,19 @@ def _form_encoded(server: Waiting, exchange: Exchange) -> None:
     reply.content_type = "application/x-www-form-urlencoded"
 
 
-@_behaviour("wrong_content_type", after=True)
+@behaviour("wrong_content_type", after=True)
 def _wrong_content_type(server: Waiting, exchange: Exchange) -> None:
     """The body is JSON, and calls itself `text/html`."""
     _reply(exchange).content_type = "text/html; charset=utf-8"
 
 
-@_behaviour("huge_body", after=True)
+@behaviour("huge_body", after=True)
 def _huge_body(server: Waiting, exchange: Exchange, size: int = HUGE) -> None:
     """The body ends with `size` bytes more than anybody should read, 2 MiB."""
     _document(exchange)["padding"] = "x" * size
 
 
-@_behaviour("gzip_bomb", after=True)
+@behaviour("gzip_bomb", after=True)
 def _gzip_bomb(server: Waiting, exchange: Exchange, size: int = BOMB) -> None:
     """The body is compressed, and unpacks to 32 MiB."""
     reply = _reply(exchange)
@@ -318,7 +243,7 @@ def _gzip_bomb(server: Waiting, exchange: Exchange, size: int = BOMB) -> None:
     reply.headers["content-encoding"] = "gzip"
 
 
-@_behaviour("redirect")
+@behaviour("redirect")
 def _redirect(server: Waiting, exchange: Exchange, location: str = ELSEWHERE) -> None:
     """307 to another host: whoever follows hands it the secret and the token."""
     exchange.reply = Reply(307, headers={"location": location})
@@ -327,19 +252,19 @@ def _redirect(server: Waiting, exchange: Exchange, location: str = ELSEWHERE) ->
 # --- the way back of the person ---------------------------------------------------------------------------------------
 
 
-@_behaviour("wrong_state", "consent", after=True)
+@behaviour("wrong_state", "consent", after=True)
 def _wrong_state(server: Waiting, exchange: Exchange) -> None:
     """The callback brings a `state` that nobody sent."""
     _callback(exchange, state="a-state-that-nobody-sent")
 
 
-@_behaviour("no_state", "consent", after=True)
+@behaviour("no_state", "consent", after=True)
 def _no_state(server: Waiting, exchange: Exchange) -> None:
     """The callback brings no `state`."""
     _callback(exchange, state=None)
 
 
-@_behaviour("wrong_iss", "consent", after=True)
+@behaviour("wrong_iss", "consent", after=True)
 def _wrong_iss(server: Waiting, exchange: Exchange) -> None:
     """The callback brings the `iss` of another server (RFC 9207)."""
     _callback(exchange, iss="https://another-server.example")
@@ -348,7 +273,7 @@ def _wrong_iss(server: Waiting, exchange: Exchange) -> None:
 # --- how the API says that a token is over ----------------------------------------------------------------------------
 
 
-@_behaviour("expired", "api")
+@behaviour("expired", "api")
 def _expired(server: Waiting, exchange: Exchange, status: int = 401) -> None:
     """The token of this request ends here and is refused with `status`: 401 by the RFC; 403, 404, 400, 200 in life."""
     server.expire(exchange.request.headers.get("authorization", "").partition(" ")[2])

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable
 from os import PathLike
 from typing import Any
 
+from evergrant.testing import behaviours as _behaviours  # noqa: F401 - registers them
 from evergrant.testing.authorization import AuthorizationEndpoints
-from evergrant.testing.behaviours import Chosen, choose
+from evergrant.testing.behaviour import Chosen, choose
 from evergrant.testing.grants import TokenEndpoint
 from evergrant.testing.keys import Key
 from evergrant.testing.ledger import Client

@@ -6,8 +6,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from evergrant.testing import Server
-from evergrant.testing.fixtures import MockProvider
+from evergrant.testing import MockProvider, Server
 from support import leaks
 
 _shown = pytest.StashKey[list[tuple[str, str]]]()

@@ -19,9 +19,18 @@ import trustme
 
 import evergrant
 from evergrant import Workspace
-from evergrant.testing import BEHAVIOURS, CLIENT_KEY, SERVER_KEY, InvalidToken, Server, sign, verify
+from evergrant.testing import (
+    BEHAVIOURS,
+    CLIENT_KEY,
+    SERVER_KEY,
+    Clock,
+    InvalidToken,
+    MockProvider,
+    Server,
+    sign,
+    verify,
+)
 from evergrant.testing.authorization import fits
-from evergrant.testing.fixtures import Clock, MockProvider
 from evergrant.testing.state import Exchange, Issued
 
 ROOT = Path(__file__).parents[3]

@@ -18,7 +18,7 @@ from evergrant import (
     ReauthorizationRequired,
     Workspace,
 )
-from evergrant.testing.fixtures import Clock, MockProvider
+from evergrant.testing import Clock, MockProvider
 
 HOUR = 3600.0  # what an access token of the kit's server lives
 
