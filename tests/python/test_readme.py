@@ -277,7 +277,8 @@ def test_every_exit_code_is_that_of_its_errors() -> None:
 def test_every_variable_is_one_that_the_code_reads() -> None:
     sources = "".join(path.read_text() for path in (ROOT / "src").rglob("*.rs"))
     read = set(re.findall(r"EVERGRANT_[A-Z_]+\b(?<!_)", sources))
-    assert {row[0] for row in table("Environment")} == read - {"EVERGRANT_TEST_FAULTS"}, "a release reads no test's"
+    read = {name for name in read if not name.startswith("EVERGRANT_TEST_")}  # a release reads none of these
+    assert {row[0] for row in table("Environment")} == read
 
 
 def test_every_signature_is_the_one_that_can_be_called() -> None:
