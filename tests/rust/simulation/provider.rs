@@ -1,6 +1,6 @@
 //! The authorization server and the network before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -42,7 +42,8 @@ const GRACE: i64 = 30_000;
 pub(super) struct Server {
     rotation: Rotation,
     issued: u32,
-    current: String,
+    /// Refresh tokens that were not used yet; two of them where one was used twice inside the grace.
+    valid: BTreeSet<String>,
     /// Used refresh tokens: when first, and by which request.
     spent: BTreeMap<String, (i64, usize)>,
     pub(super) revoked: bool,
@@ -60,7 +61,7 @@ impl Server {
         Self {
             rotation,
             issued: 0,
-            current: "rt-0".to_owned(),
+            valid: BTreeSet::from(["rt-0".to_owned()]),
             spent: BTreeMap::new(),
             revoked: false,
             access_tokens: BTreeMap::new(),
@@ -102,7 +103,7 @@ impl Server {
         if !forgiven {
             self.revoked = true;
         }
-        let known = again.is_some() || *token == self.current;
+        let known = again.is_some() || self.valid.contains(token);
         if self.revoked || !known {
             let body = r#"{"error": "invalid_grant"}"#;
             return (reply(400, body), again.map(|(_, first)| first));
@@ -112,17 +113,14 @@ impl Server {
         self.access_tokens
             .insert(access_token.clone(), now + LIFETIME);
         let refresh_token = match self.rotation {
-            Rotation::Never => self.current.clone(),
+            Rotation::Never => token.clone(),
             Rotation::Strict | Rotation::Grace => {
                 self.spent.entry(token.clone()).or_insert((now, number));
-                if self.current != *token {
-                    // Issued inside the grace and never used: another is in its place.
-                    self.spent.insert(self.current.clone(), (now, number));
-                }
+                self.valid.remove(token);
                 format!("rt-{}", self.issued)
             }
         };
-        self.current.clone_from(&refresh_token);
+        self.valid.insert(refresh_token.clone());
         self.known_until
             .insert(refresh_token.clone(), sent.wall + LIFETIME);
         let body = format!(
@@ -178,14 +176,15 @@ impl Transport for Process {
         let process = self.clone();
         Box::pin(async move {
             // The request is ready, its bytes have not left: whoever is frozen here can't be held back any more.
+            let asked = process.world.clock.wall().millis();
             pass().await;
-            process.exchange(&request).await
+            process.exchange(&request, asked).await
         })
     }
 }
 
 impl Process {
-    async fn exchange(&self, request: &Request) -> Result<Reply, Failure> {
+    async fn exchange(&self, request: &Request, asked: i64) -> Result<Reply, Failure> {
         let world = &self.world;
         let (_, body) = request.body.as_ref().unwrap();
         let form = url::form_urlencoded::parse(body.expose());
@@ -193,7 +192,7 @@ impl Process {
             .into_owned()
             .find_map(|(name, value)| (name == "refresh_token").then_some(value));
         let fate = world.fate();
-        let number = world.note_sent(self.pid, refresh_token.unwrap(), fate);
+        let number = world.note_sent(self.pid, refresh_token.unwrap(), asked, fate);
         if fate == Fate::NotSent {
             return Err(Failure::NotSent("no connection".to_owned()));
         }

@@ -107,7 +107,7 @@ pub(super) struct Noted {
 #[derive(Clone, Debug)]
 pub(super) struct Sent {
     pub(super) refresh_token: String,
-    /// The sender's wall clock.
+    /// The sender's wall clock when it began to ask.
     pub(super) wall: i64,
     pid: Pid,
     claimed: u64,
@@ -228,8 +228,13 @@ impl World {
     }
 
     /// Notes a request; answers with its number.
-    pub(super) fn note_sent(&self, pid: Pid, refresh_token: String, fate: Fate) -> usize {
-        let wall = self.clock.wall().millis();
+    pub(super) fn note_sent(
+        &self,
+        pid: Pid,
+        refresh_token: String,
+        wall: i64,
+        fate: Fate,
+    ) -> usize {
         let used_up = self.server().used_up(&refresh_token, wall);
         let task = self.tasks.running();
         let mut notes = self.notes();
