@@ -112,7 +112,8 @@ pub(super) fn explain(file: &StoreFile, error: &rusqlite::Error) -> Error {
         (ErrorCode::ReadOnly, ffi::SQLITE_READONLY_DBMOVED) => file.gone(),
         (ErrorCode::ReadOnly, _) => file.read_only(),
         (ErrorCode::NotADatabase, _) => foreign(file),
-        (ErrorCode::DatabaseCorrupt, _) => file
+        // The statements are right, so a table or column that they miss was lost.
+        (ErrorCode::DatabaseCorrupt, _) | (ErrorCode::Unknown, ffi::SQLITE_ERROR) => file
             .error("store_damaged", "is damaged")
             .hint(file.set_aside()),
         (ErrorCode::ConstraintViolation, ffi::SQLITE_CONSTRAINT_FOREIGNKEY) => file
