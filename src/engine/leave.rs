@@ -53,6 +53,7 @@ impl Engine {
             for row in self.all_connections(Some(&meant.key)).await? {
                 self.leave(&meant, &row.key, revoke, &mut report).await?;
             }
+            fault::point("remove.left");
             match &meant.row {
                 // A sign-in that ended meanwhile is left as well: what it brought has to be revoked.
                 Some(row)
@@ -61,7 +62,6 @@ impl Engine {
                 _ => break,
             }
         }
-        fault::point("remove.left");
         match &meant.row {
             Some(row) if row.key == meant.key => report.step(
                 "configuration",
