@@ -175,9 +175,15 @@ impl Transport for Process {
     fn send(&self, request: Request) -> Sending {
         let process = self.clone();
         Box::pin(async move {
-            // The request is ready, its bytes have not left: whoever is frozen here can't be held back any more.
             let asked = process.world.clock.wall().millis();
             pass().await;
+            // As the client does right before the first byte.
+            if request
+                .leaves_by
+                .is_some_and(|leaves_by| process.world.now() >= leaves_by.millis())
+            {
+                return Err(Failure::NotSent("too late".to_owned()));
+            }
             process.exchange(&request, asked).await
         })
     }
