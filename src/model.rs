@@ -140,7 +140,7 @@ pub struct Token {
     pub resource: String,
     /// Its scopes; narrower than the grant's where the provider said so.
     pub scopes: Vec<String>,
-    /// When the reply that brought it was received (UTC).
+    /// When its request left (UTC): its lifetime is counted from then, for nobody knows when in between the server began.
     pub obtained_at: Timestamp,
     /// When it ends, by the provider's word; `None` when it did not say.
     pub expires_at: Option<Timestamp>,

@@ -76,6 +76,12 @@ impl StoredToken {
         })
     }
 
+    /// Whether a token of its lifetime is enough for `need` when it is new.
+    pub fn outlives(&self, need: &Need) -> bool {
+        let least = need.min_ttl.unwrap_or_else(|| self.default_min_ttl());
+        self.lifetime().is_some_and(|lifetime| lifetime > least)
+    }
+
     /// Until when [`judge`] calls it fresh for a caller without wishes; `None` is for ever.
     pub fn fresh_until(&self, key: &ConnectionKey) -> Option<Timestamp> {
         match self.token.expires_at {

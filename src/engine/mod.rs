@@ -147,6 +147,7 @@ impl Engine {
         let service = key.integration.grant_type == GrantType::ClientCredentials;
         // What was fetched for this very call, and the generation before.
         let mut flown: Option<(Arc<StoredToken>, u64)> = None;
+        let mut once_more = true;
         loop {
             let Some(row) = &meant.row else {
                 let opened = self.open_integration(&meant.key, None).await;
@@ -198,11 +199,20 @@ impl Engine {
                 && freshness != Freshness::Reconfigured
                 && (loaded.generation() == before || stored.as_deref() == Some(&*fetched))
             {
-                // A lifetime of zero serves those who waited. One that another grant has replaced serves nobody.
-                let stored = fetched;
-                self.check_scopes(&meant, key, &loaded, &stored, &request.scopes)
-                    .await?;
-                return Ok(self.cache.put(key, stored, loaded.generation(), era));
+                let now = self.now_of(Some(&fetched));
+                let short = matches!(
+                    judge(Some(&fetched), key, &need, revision, now),
+                    Freshness::Expired | Freshness::BelowMinTtl
+                );
+                if !(once_more && short && fetched.outlives(&need)) {
+                    // A lifetime of zero serves those who waited. One that another grant has replaced serves nobody.
+                    let stored = fetched;
+                    self.check_scopes(&meant, key, &loaded, &stored, &request.scopes)
+                        .await?;
+                    return Ok(self.cache.put(key, stored, loaded.generation(), era));
+                }
+                // The machine slept while the reply was under way, and the token is over, or nearly so.
+                once_more = false;
             }
             let order = Order {
                 key: key.clone(),

@@ -249,7 +249,7 @@ fn read_value(reply: &Reply, whole: &Value, content: &Content, question: &Questi
                     scopes: granted_scopes
                         .clone()
                         .unwrap_or_else(|| question.scopes.to_vec()),
-                    obtained_at: question.received_at,
+                    obtained_at: question.asked_at,
                     expires_at,
                     token_type,
                     revision: 0,
