@@ -172,7 +172,7 @@ async fn a_caller_with_a_wish_for_long_life_gets_it_although_the_machine_slept_w
         let mut request = request();
         request.min_ttl = Some(Duration::from_secs(3000));
         let token: Result<_> = engine.get_token(&request).await;
-        token.map(|slot| value(&*slot))
+        token.map(|slot| value(&slot))
     });
     hold.arrived().await;
     world.clock.jump_wall(HOUR - 1000);
