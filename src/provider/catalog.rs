@@ -13,34 +13,18 @@ use super::scope::ANY_SCOPE;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What an id has to look like: it becomes part of file names, commands and secret names.
-pub const ID_PATTERN: &str = "[a-z][a-z0-9_]{1,63}";
+pub const ID_PATTERN: &str = "[a-z][a-z0-9_]{0,63}";
 
 /// A built-in file. Id and aliases stand here too, so that listing them parses nothing.
 struct Builtin {
     id: &'static str,
     aliases: &'static [&'static str],
-    text: &'static str,
+    /// The file, which the build turns from YAML into JSON.
+    json: &'static str,
 }
 
-macro_rules! builtin {
-    ($($id:literal $aliases:expr),* $(,)?) => {
-        [$(Builtin { id: $id, aliases: &$aliases, text: include_str!(concat!("catalog/", $id, ".yaml")) }),*]
-    };
-}
-
-/// Sorted by id.
-static BUILTIN: &[Builtin] = &builtin![
-    "github" [],
-    "google" [],
-    "google_calendar" [],
-    "google_drive" [],
-    "google_gmail" ["gmail"],
-    "microsoft_entra" ["entra_id"],
-    "microsoft_graph" ["microsoft", "microsoft_app", "microsoft_tenant"],
-    "microsoft_teams" [],
-    "slack" [],
-    "slack_bot" [],
-];
+/// Sorted by id: the folder `catalog`.
+static BUILTIN: &[Builtin] = include!(concat!(env!("OUT_DIR"), "/catalog.rs"));
 
 /// All providers known here: the built-in ones and those of the user's folders.
 #[derive(Debug, Default)]
@@ -80,23 +64,21 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// What a file at `path` may extend: the built-in providers, and those of its folder that can be read. Itself it is
-    /// not among them.
-    pub(super) fn beside(path: &Path) -> Self {
+    /// What files of `folder` may extend: the built-in providers, and those of the folder that can be read.
+    pub(super) fn beside(folder: &Path) -> Self {
         let mut catalog = Self::builtin();
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let siblings = yaml_files(folder).unwrap_or_default();
-        for sibling in siblings
-            .iter()
-            .filter(|sibling| sibling.file_name() != path.file_name())
-        {
+        for sibling in yaml_files(folder).unwrap_or_default() {
             // A broken sibling has problems of its own; it is reported when it is checked.
-            let _ = catalog.add(sibling);
+            let _ = catalog.add(&sibling);
         }
         catalog
+    }
+
+    /// Whether the provider of that id is the file at `path`.
+    pub(super) fn is_at(&self, id: &str, path: &Path) -> bool {
+        self.files
+            .get(id)
+            .is_some_and(|file| file.path.file_name() == path.file_name())
     }
 
     /// The provider of that id or alias.
@@ -135,9 +117,10 @@ impl Catalog {
 
     /// The id behind an id or alias, if there is such a provider. Parses nothing.
     pub fn id<'a>(&'a self, id_or_alias: &str) -> Option<&'a str> {
-        let builtin = BUILTIN
-            .iter()
-            .find(|file| file.id == id_or_alias || file.aliases.contains(&id_or_alias));
+        let builtin = builtin(id_or_alias).or_else(|| {
+            let named = |file: &&Builtin| file.aliases.contains(&id_or_alias);
+            BUILTIN.iter().find(named)
+        });
         builtin.map(|file| file.id).or_else(|| {
             let id = self
                 .aliases
@@ -309,19 +292,17 @@ pub fn custom(id: &str) -> Result<Arc<Provider>> {
     })
 }
 
+/// The built-in file of that id.
+fn builtin(id: &str) -> Option<&'static Builtin> {
+    let place = BUILTIN.binary_search_by_key(&id, |file| file.id).ok()?;
+    BUILTIN.get(place)
+}
+
 fn builtin_value(id: &str) -> Result<Value> {
-    let file = BUILTIN
-        .iter()
-        .find(|file| file.id == id)
-        .ok_or_else(|| Error::internal(format!("no file of {id} is built in")))?;
-    Document::parse(file.text)
-        .map(|document| document.value())
-        .map_err(|error| {
-            Error::internal(format!(
-                "the built-in file of {id} is no YAML: {}",
-                error.message
-            ))
-        })
+    let file =
+        builtin(id).ok_or_else(|| Error::internal(format!("no file of {id} is built in")))?;
+    serde_json::from_str(file.json)
+        .map_err(|error| Error::internal(format!("the built-in file of {id} is no JSON: {error}")))
 }
 
 /// The provider files of a folder, in the order of their names. What editors and file systems hide there is none.

@@ -63,11 +63,24 @@ pub struct Problem {
 /// providers and those beside it. Reads files and nothing else; never fails: what can't be read is a problem too.
 pub fn check_provider(path: &Path) -> Vec<Problem> {
     if path.is_dir() {
+        let catalog = Catalog::beside(path);
         return match yaml_files(path) {
-            Ok(files) => files.iter().flat_map(|file| check_provider(file)).collect(),
+            Ok(files) => files
+                .iter()
+                .flat_map(|file| check_file(file, &catalog))
+                .collect(),
             Err(error) => vec![at_start(path, error.reason())],
         };
     }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    check_file(path, &Catalog::beside(folder))
+}
+
+/// All mistakes in one file; `catalog` holds what stands beside it.
+fn check_file(path: &Path, catalog: &Catalog) -> Vec<Problem> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) => return vec![at_start(path, &format!("it cannot be read: {error}"))],
@@ -88,7 +101,7 @@ pub fn check_provider(path: &Path) -> Vec<Problem> {
         taken_out: BTreeMap::new(),
         problems: Vec::new(),
     };
-    check.file(&Catalog::beside(path));
+    check.file(catalog);
     let mut problems = check.problems;
     problems.sort_by_key(|problem| (problem.line, problem.column));
     problems.dedup();
@@ -158,7 +171,10 @@ impl Check<'_> {
                     "`{}` is no id: it has to match {ID_PATTERN}",
                     name.escape_debug()
                 )
-            } else if let Some(owner) = catalog.id(name) {
+            } else if let Some(owner) = catalog
+                .id(name)
+                .filter(|owner| !catalog.is_at(owner, self.path))
+            {
                 format!("`{name}` is taken by the provider {owner}")
             } else {
                 continue;
@@ -361,9 +377,17 @@ fn text_mistakes(grant: &GrantFile, flat: &Value, found: &mut Vec<Found>) {
 
 /// Rules to keep a value: a path, or a map with one place and perhaps a pattern.
 fn keep_mistakes(grant: &GrantFile, found: &mut Vec<Found>) {
+    let nothing = BTreeMap::new();
     for (section, rules) in [
         ("reply", &grant.reply.keep),
         ("callback", &grant.callback.keep),
+        (
+            "lookup",
+            grant
+                .lookup
+                .as_ref()
+                .map_or(&nothing, |lookup| &lookup.keep),
+        ),
     ] {
         for (name, rule) in rules.iter().filter(|(_, rule)| !is_keep_rule(rule)) {
             let message = format!(
@@ -467,7 +491,13 @@ fn text_mistake(path: &[String], text: &str, names: &BTreeSet<&str>) -> Option<S
     if text.starts_with('{') {
         return None;
     }
-    judge_url(&filled, false)
+    // Its page reads what stands behind the fragment (`authorization.fragment`).
+    let page = steps.as_slice() == ["endpoints", "authorization_endpoint"];
+    let filled = match filled.split_once('#') {
+        Some((before, _)) if page => before,
+        _ => &filled,
+    };
+    judge_url(filled, false)
         .err()
         .map(|error| error.reason().to_owned())
 }

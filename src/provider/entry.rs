@@ -58,15 +58,20 @@ impl Provider {
 
     /// The scopes that are always asked for, with parameters at their defaults.
     pub fn base_scopes(&self, grant_type: GrantType) -> Vec<String> {
-        self.with_defaults(grant_type, |grant| &grant.scopes.base)
+        self.with_defaults(grant_type, |grant| texts(&grant.scopes.base))
     }
 
     /// Scopes worth asking for, each with its meaning in one sentence.
     pub fn suggested_scopes(&self, grant_type: GrantType) -> BTreeMap<String, String> {
-        self.grants
+        let suggested = self
+            .grants
             .get(&grant_type)
-            .map(|grant| grant.scopes.suggested.clone())
-            .unwrap_or_default()
+            .map(|grant| &grant.scopes.suggested);
+        let scopes = self.with_defaults(grant_type, |grant| {
+            grant.scopes.suggested.keys().map(String::as_str).collect()
+        });
+        let meanings = suggested.into_iter().flat_map(BTreeMap::values).cloned();
+        scopes.into_iter().zip(meanings).collect()
     }
 
     /// How to register an application.
@@ -88,7 +93,7 @@ impl Provider {
     pub fn api_hosts(&self) -> Vec<String> {
         self.grant_types()
             .first()
-            .map(|grant_type| self.with_defaults(*grant_type, |grant| &grant.api.hosts))
+            .map(|grant_type| self.with_defaults(*grant_type, |grant| texts(&grant.api.hosts)))
             .unwrap_or_default()
     }
 
@@ -197,10 +202,11 @@ impl Provider {
         })
     }
 
-    fn with_defaults(
-        &self,
+    /// Templates of a grant with parameters at their defaults; one that they don't fill stays as it is.
+    fn with_defaults<'a>(
+        &'a self,
         grant_type: GrantType,
-        templates: fn(&GrantFile) -> &Vec<String>,
+        templates: impl Fn(&'a GrantFile) -> Vec<&'a str>,
     ) -> Vec<String> {
         let Some(grant) = self.grants.get(&grant_type) else {
             return Vec::new();
@@ -212,12 +218,12 @@ impl Provider {
             }
         }
         templates(grant)
-            .iter()
+            .into_iter()
             .map(|template| {
                 fill(template, &|name| values.get(name).cloned())
                     .ok()
                     .flatten()
-                    .unwrap_or_else(|| template.clone())
+                    .unwrap_or_else(|| template.to_owned())
             })
             .collect()
     }
@@ -240,6 +246,10 @@ struct Head {
     links: BTreeMap<String, String>,
     #[serde(default)]
     sources: Vec<String>,
+}
+
+fn texts(templates: &[String]) -> Vec<&str> {
+    templates.iter().map(String::as_str).collect()
 }
 
 /// `value` as a `T`, or the first mistake with its path.

@@ -7,9 +7,9 @@ use serde::Deserialize;
 use super::parameters::{Parameter, Place, placeholders};
 use super::{
     AccountRules, ApiRules, AssertionRules, AuthorizationRules, CallbackRules, ClientRules,
-    DeviceRules, Endpoints, ErrorMeaning, ExpirySignal, Lifetimes, Pkce, RedirectRules,
-    RefreshRules, ReplyRules, RequestRules, ResourceRules, RevocationFile, ScopeRules, Setup,
-    StateRules,
+    DeviceRules, Endpoints, ErrorMeaning, ExpirySignal, Lifetimes, LookupRules, Pkce,
+    RedirectRules, RefreshRules, ReplyRules, RequestRules, ResourceRules, RevocationFile,
+    ScopeRules, Setup, StateRules,
 };
 
 /// One grant of a provider, flattened: the provider's sections, the grant's over them, the grant's own fields.
@@ -39,8 +39,7 @@ pub(super) struct GrantFile {
     pub(super) resource: Option<ResourceRules>,
     pub(super) reply: ReplyRules,
     pub(super) lifetimes: Lifetimes,
-    #[serde(rename = "lookup")]
-    _lookup: Option<serde_json::Value>,
+    pub(super) lookup: Option<LookupRules>,
     pub(super) api: ApiRules,
     pub(super) account: Option<AccountRules>,
     pub(super) expiry_signals: Vec<ExpirySignal>,
@@ -140,6 +139,7 @@ impl GrantFile {
             device.map(|device| &device.request),
             device.map(|device| &device.poll),
             account.map(|account| &account.request),
+            self.lookup.as_ref().map(|lookup| &lookup.request),
         ];
         let follow_ups = account
             .into_iter()
@@ -180,6 +180,7 @@ impl GrantFile {
             .keep
             .iter()
             .chain(&self.callback.keep)
+            .chain(self.lookup.iter().flat_map(|lookup| &lookup.keep))
             .map(|(name, rule)| {
                 (
                     name.as_str(),

@@ -296,6 +296,45 @@ impl TryFrom<GraceFile> for Grace {
 }
 
 request_with! {
+    /// `lookup` as files write it.
+    LookupFile {
+        list: Option<String>,
+        #[serde(rename = "where")]
+        matching: BTreeMap<String, serde_json::Value>,
+        choose: Option<String>,
+        keep: BTreeMap<String, serde_json::Value>,
+    }
+}
+
+impl From<LookupFile> for LookupRules {
+    fn from(mut file: LookupFile) -> Self {
+        Self {
+            request: file.request(),
+            list: file.list,
+            matching: file.matching,
+            choose: file.choose,
+            keep: file.keep,
+        }
+    }
+}
+
+/// A request made once after the sign-in, for values that the token's reply does not hold.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(from = "LookupFile")]
+pub struct LookupRules {
+    /// The request, with the token.
+    pub request: RequestRules,
+    /// The path of the candidates; `None`: the reply itself is the only one.
+    pub list: Option<String>,
+    /// What a candidate's fields have to be.
+    pub matching: BTreeMap<String, serde_json::Value>,
+    /// The field by which a person tells candidates apart.
+    pub choose: Option<String>,
+    /// What is kept of the one candidate.
+    pub keep: BTreeMap<String, serde_json::Value>,
+}
+
+request_with! {
     /// `account` as files write it.
     AccountFile {
         #[serde(deserialize_with = "super::words::account_source")]

@@ -190,6 +190,11 @@ fn pkce(file: Pkce, overrides: &Overrides) -> Pkce {
 
 fn scopes(mut rules: ScopeRules, overrides: &Overrides, values: &Values) -> Result<ScopeRules> {
     rules.base = values.fill_all(&rules.base)?;
+    let mut suggested = BTreeMap::new();
+    for (scope, meaning) in rules.suggested {
+        suggested.extend(values.fill(&scope)?.map(|scope| (scope, meaning)));
+    }
+    rules.suggested = suggested;
     match overrides.scope_separator.as_deref() {
         None => {}
         Some(separator @ (" " | ",")) => rules.separator = Some(separator.to_owned()),
@@ -308,7 +313,13 @@ fn endpoints(
         let Some(url) = url else {
             continue;
         };
-        judge_url(&url, allow_http_loopback).map_err(|error| {
+        // A page of the vendor's may read what stands behind its fragment.
+        let behind = file.authorization.fragment && name == "authorization_endpoint";
+        let judged = match url.split_once('#') {
+            Some((page, _)) if behind => page,
+            _ => &url,
+        };
+        judge_url(judged, allow_http_loopback).map_err(|error| {
             Error::invalid_parameter(
                 error.code(),
                 format!("{name} of {}: {}", provider.id, error.reason()),
@@ -376,6 +387,10 @@ fn require(
         && let Some((_, unknown)) =
             placeholders(template).find(|(_, name)| !values.0.contains_key(*name))
     {
+        // The callback brings it.
+        if file.kept().any(|(kept, _)| kept == unknown) {
+            return Ok(());
+        }
         return Err(missing(&provider.id, unknown, file.parameters.get(unknown)));
     }
     Err(

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use _core::error::Error;
 use _core::model::GrantType;
 use _core::provider::catalog::{Catalog, custom};
+use _core::provider::parameters::Parameter;
 use _core::provider::{Overrides, Spec};
 use tempfile::TempDir;
 
@@ -40,19 +42,33 @@ fn spec_of(files: &[&str], grant_type: GrantType, given: &[(&str, &str)]) -> Res
     catalog?.find("sample")?.spec(grant_type, &overrides)
 }
 
-/// The spec of a built-in provider as it is without configuration, with the examples of its file as parameters.
+/// The built-in providers, parsed once for all tests of this process.
+static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::builtin);
+
+/// The spec of a built-in provider with the examples of its file as parameters.
 fn builtin(id: &str, grant_type: GrantType) -> Spec {
-    let provider = Catalog::builtin().find(id).unwrap();
-    let examples = provider
-        .parameters(grant_type)
-        .into_iter()
-        .filter(|(_, parameter)| parameter.default.is_none())
-        .filter_map(|(name, parameter)| Some((name, parameter.example?)));
+    let provider = CATALOG.find(id).unwrap();
     let overrides = Overrides {
-        parameters: examples.collect(),
+        parameters: examples(&provider.parameters(grant_type)),
         ..Overrides::default()
     };
-    provider.spec(grant_type, &overrides).unwrap()
+    let spec = provider.spec(grant_type, &overrides);
+    spec.unwrap_or_else(|error| panic!("{id}: {error}"))
+}
+
+/// A value for every parameter that has to be set: its example, else its first choice, else any text.
+fn examples(parameters: &BTreeMap<String, Parameter>) -> BTreeMap<String, String> {
+    let unset = parameters
+        .iter()
+        .filter(|(_, parameter)| parameter.default.is_none() && !parameter.optional);
+    unset
+        .map(|(name, parameter)| {
+            let choice = parameter.choices.as_ref();
+            let choice = choice.map(|choices| choices.names()[0].to_owned());
+            let value = parameter.example.clone().or(choice);
+            (name.clone(), value.unwrap_or_else(|| "any".to_owned()))
+        })
+        .collect()
 }
 
 /// The spec of a provider that the user adds.
