@@ -55,11 +55,17 @@ impl Integration {
     pub fn client<'a>(&'a self, spec: &Spec) -> oauth::Client<'a> {
         let secret = self.configuration.client_secret.as_ref();
         let by_choice = self.configuration.overrides.client_authentication;
+        let methods = &spec.client.authentication;
         let authentication = match secret {
             Some(_) if by_choice == Some(ClientAuthentication::None) => ClientAuthentication::None,
-            Some(_) => spec
-                .client
-                .authentication
+            // A secret that is a private key is none to send.
+            Some(secret)
+                if oauth::assertion::is_private_key(secret)
+                    && methods.contains(&ClientAuthentication::PrivateKeyJwt) =>
+            {
+                ClientAuthentication::PrivateKeyJwt
+            }
+            Some(_) => methods
                 .iter()
                 .copied()
                 .find(|method| *method != ClientAuthentication::None)

@@ -10,7 +10,9 @@ use crate::engine::keys::replaceable;
 use crate::engine::record::Configuration;
 use crate::error::{Error, Result};
 use crate::model::{GrantType, IntegrationKey, Status};
-use crate::provider::{ClientAuthentication, Endpoints, Overrides, scope};
+use crate::oauth;
+use crate::provider::catalog::Provider;
+use crate::provider::{ClientAuthentication, Endpoints, Overrides, Spec, scope};
 use crate::secret::ClientSecret;
 use crate::store::IntegrationRow;
 use crate::vault::{Kind, Subject};
@@ -127,6 +129,9 @@ impl Engine {
             let mut configuration = stored.clone().unwrap_or_default();
             merge(&mut configuration, request)
                 .map_err(|error| self.ready_to_paste(error.of_provider(&key.provider), request))?;
+            if !borrows {
+                complete_client(&mut configuration, &provider, key.grant_type);
+            }
             if let Some((endpoints, issuer_promised)) = &discovered {
                 configuration.overrides.discovered = endpoints.clone();
                 configuration.issuer_promised = *issuer_promised;
@@ -249,7 +254,7 @@ impl Engine {
             return Err(Error::invalid_parameter(
                 "grant_type_not_offered",
                 format!(
-                    "{} has no {} grant here, only {} (grants by a signed assertion, RFC 7523, are not supported yet)",
+                    "{} has no {} grant here, only {}",
                     provider.name,
                     key.grant_type,
                     provider
@@ -268,6 +273,7 @@ impl Engine {
             for scope in &configuration.scopes {
                 scope::validate(&spec.scopes, &key.provider, scope)?;
             }
+            check_key(&spec, configuration)?;
         }
         if let Some(redirect_uri) = &configuration.redirect_uri {
             check_redirect_uri(redirect_uri).map_err(|error| error.of_provider(&key.provider))?;
@@ -351,6 +357,34 @@ impl Engine {
         };
         Ok(self.key(&id, grant_type))
     }
+}
+
+/// Adds what a client has without being told: the one that the provider has for everyone, or the name in a key.
+fn complete_client(configuration: &mut Configuration, provider: &Provider, grant_type: GrantType) {
+    if configuration.client_id.is_some() {
+        return;
+    }
+    if let Some(fixed) = provider.fixed_client(grant_type) {
+        configuration.client_id = Some(fixed.client_id.clone());
+        let secret = fixed.client_secret.as_deref().map(ClientSecret::from);
+        configuration.client_secret = configuration.client_secret.take().or(secret);
+        return;
+    }
+    let secret = configuration.client_secret.as_ref();
+    configuration.client_id = secret.and_then(oauth::assertion::client_email);
+}
+
+/// A private key is read before it is stored.
+fn check_key(spec: &Spec, configuration: &Configuration) -> Result<()> {
+    let Some(secret) = &configuration.client_secret else {
+        return Ok(());
+    };
+    let only_signs =
+        |methods: &[ClientAuthentication]| methods == [ClientAuthentication::PrivateKeyJwt];
+    if spec.assertion.is_some() || only_signs(&spec.client.authentication) {
+        oauth::assertion::check_key(spec, secret).map_err(|error| error.of_provider(&spec.id))?;
+    }
+    Ok(())
 }
 
 /// Lays what `configure` was given over what is stored.
@@ -476,13 +510,14 @@ fn parse_authentication(method: &str) -> Result<Option<ClientAuthentication>> {
         "client_secret_basic" => Ok(Some(ClientAuthentication::ClientSecretBasic)),
         "client_secret_post" => Ok(Some(ClientAuthentication::ClientSecretPost)),
         "none" => Ok(Some(ClientAuthentication::None)),
-        "client_secret_jwt" | "private_key_jwt" => Err(Error::invalid_parameter(
+        "private_key_jwt" => Ok(Some(ClientAuthentication::PrivateKeyJwt)),
+        "client_secret_jwt" => Err(Error::invalid_parameter(
             "not_supported",
-            format!("{method} (signed client assertions, RFC 7523) is not supported yet"),
+            "client_secret_jwt is not supported; private_key_jwt is",
         )),
         _ => Err(Error::invalid_parameter(
             "unknown_client_authentication",
-            "client_authentication is client_secret_basic, client_secret_post or none",
+            "client_authentication is client_secret_basic, client_secret_post, private_key_jwt or none",
         )),
     }
 }

@@ -161,6 +161,7 @@ impl Asking<'_> {
                 .with("id", id),
             bearer: Some(token),
             deadline: LOOKUP_DEADLINE,
+            now: self.clock.wall(),
         };
         let (request, mask) = draft.finish()?;
         self.may_have_token(&request.url)?;

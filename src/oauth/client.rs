@@ -5,7 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
+use super::assertion;
 use super::request::{Parameters, Values};
+use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::provider::ClientAuthentication;
 use crate::secret::{ClientSecret, Secret};
@@ -29,6 +31,7 @@ pub(super) fn authenticate(
     client: &Client<'_>,
     bearer: Option<&str>,
     values: &Values<'_>,
+    now: Timestamp,
     parameters: &mut Parameters,
     headers: &mut Vec<(String, Secret)>,
 ) -> Result<()> {
@@ -58,7 +61,12 @@ pub(super) fn authenticate(
         // The headers and parameters of the provider file carry it.
         (Method::Custom, _) => {}
         (Method::ClientSecretJwt, _) => return unsupported("client_secret_jwt"),
-        (Method::PrivateKeyJwt, _) => return unsupported("private_key_jwt"),
+        (Method::PrivateKeyJwt, _) => {
+            let signed = assertion::of_client(client, values, now)?;
+            parameters.set("client_id", client.id);
+            parameters.set("client_assertion_type", assertion::CLIENT_ASSERTION_TYPE);
+            parameters.set("client_assertion", signed);
+        }
         (Method::TlsClientAuth, _) => return unsupported("tls_client_auth"),
     }
     Ok(())

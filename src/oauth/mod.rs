@@ -4,6 +4,7 @@
 //! of a vendor is data (`provider`), read here.
 
 pub mod account;
+pub mod assertion;
 pub mod authorize;
 mod client;
 mod content;

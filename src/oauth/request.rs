@@ -5,6 +5,7 @@ use std::time::Duration;
 use url::{Url, form_urlencoded};
 
 use super::client::{Client, authenticate};
+use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::http::{HostRule, Method, Request, USER_AGENT};
 use crate::provider::{Body, ClientAuthentication, RequestRules, Spec, hosts, parameters};
@@ -189,6 +190,8 @@ pub(super) struct Draft<'a> {
     /// The token to present where a token takes the place of the client's authentication.
     pub(super) bearer: Option<&'a str>,
     pub(super) deadline: Duration,
+    /// What the clock shows: an assertion says when it was signed.
+    pub(super) now: Timestamp,
 }
 
 impl Draft<'_> {
@@ -210,6 +213,7 @@ impl Draft<'_> {
             &self.client,
             self.bearer,
             &self.values,
+            self.now,
             &mut parameters,
             &mut headers,
         )?;

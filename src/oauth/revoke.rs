@@ -95,6 +95,7 @@ pub async fn revoke(
         values,
         bearer: Some(token.expose()),
         deadline: LOOKUP_DEADLINE,
+        now: clock.wall(),
     };
     let (request, mask) = draft
         .finish()

@@ -3,10 +3,10 @@
 use super::client::Client;
 use super::request::{Draft, Mask, Parameters, TOKEN_DEADLINE, Values};
 use super::response::{Asked, Outcome, Question};
-use super::{response, scope};
+use super::{assertion, response, scope};
 use crate::clock::{Clock, Monotonic};
 use crate::http::{self, Method};
-use crate::provider::{RequestRules, Spec};
+use crate::provider::{ClientAuthentication, RequestRules, Spec};
 use crate::secret::{AccessToken, AuthorizationCode, PkceVerifier, RefreshToken, Secret};
 
 /// A code and what it was asked with (RFC 6749 section 4.1.3).
@@ -163,14 +163,31 @@ pub async fn client_credentials(
     standard.set("grant_type", "client_credentials");
     scope::set(&mut standard, spec, "token", scopes, resource);
     let joined = scope::join(spec, scopes);
+    let mut values =
+        Values::new(spec, Some(&client)).with("scope", (!joined.is_empty()).then_some(&joined));
+    let mut client = client;
+    if let Some(rules) = &spec.assertion {
+        let assertion = match assertion::sign(rules, &client, &values, clock.wall()) {
+            Ok(assertion) => assertion,
+            Err(error) => return Outcome::not_sent(error.reason().to_owned()),
+        };
+        if rules.usage.as_deref() == Some("grant") {
+            standard.set("grant_type", assertion::GRANT_TYPE);
+            standard.set("assertion", assertion.expose());
+        }
+        values = values.with("assertion", Some(assertion.expose()));
+        // The assertion says who asks.
+        client.authentication = rules
+            .client_authentication
+            .unwrap_or(ClientAuthentication::Custom);
+    }
     let ask = Ask {
         spec,
         client,
         asked: Asked::Service,
         rules: &spec.token,
         standard,
-        values: Values::new(spec, Some(&client))
-            .with("scope", (!joined.is_empty()).then_some(&joined)),
+        values,
         scopes,
         resource,
         nonce: None,
@@ -231,6 +248,7 @@ impl Ask<'_> {
             values: self.values,
             bearer: None,
             deadline: TOKEN_DEADLINE,
+            now: clock.wall(),
         };
         let (request, mask): (http::Request, Mask) = match draft.finish() {
             Ok((request, mask)) => {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::file::{Mistake, check_names, flatten, without_nulls};
 use super::grant::GrantFile;
 use super::parameters::{Parameter, adopt, fill};
-use super::{Overrides, Setup, Spec, spec};
+use super::{FixedClient, Overrides, Setup, Spec, spec};
 use crate::error::{Error, Result};
 use crate::model::GrantType;
 
@@ -87,6 +87,11 @@ impl Provider {
         self.grants
             .get(&GrantType::AuthorizationCode)
             .map(|grant| grant.redirect.by_default())
+    }
+
+    /// The client that everyone uses, where the provider has one for all.
+    pub fn fixed_client(&self, grant_type: GrantType) -> Option<&FixedClient> {
+        self.grants.get(&grant_type)?.client.fixed.as_ref()
     }
 
     /// The hosts that may get its tokens, with parameters at their defaults.

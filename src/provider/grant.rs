@@ -31,8 +31,7 @@ pub(super) struct GrantFile {
     pub(super) redirect: RedirectRules,
     pub(super) token: RequestRules,
     pub(super) exchange: Option<RequestRules>,
-    #[serde(rename = "assertion")]
-    _assertion: Option<AssertionRules>,
+    pub(super) assertion: Option<AssertionRules>,
     pub(super) refresh: Option<RefreshRules>,
     pub(super) device: Option<DeviceRules>,
     pub(super) scopes: ScopeRules,

@@ -57,6 +57,8 @@ pub struct Spec {
     pub redirect: RedirectRules,
     /// The code exchange, or the client credentials request, over the defaults of every token request.
     pub token: RequestRules,
+    /// The assertion that a service grant signs (RFC 7523).
+    pub assertion: Option<AssertionRules>,
     /// The refresh, over the same defaults; `None`: the provider gives no refresh token.
     pub refresh: Option<RefreshRules>,
     /// The device authorization request (RFC 8628); `None`: the provider does not offer it.

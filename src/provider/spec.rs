@@ -100,6 +100,7 @@ fn make_for(
         },
         redirect: file.redirect,
         token: file.token,
+        assertion: file.assertion,
         refresh: file.refresh,
         device: file.device,
         scopes: scopes(file.scopes, overrides, &values)?,
@@ -408,10 +409,9 @@ fn client(
     mut client: ClientRules,
     overrides: &Overrides,
 ) -> Result<ClientRules> {
-    use ClientAuthentication::{Bearer, ClientSecretJwt, Custom, PrivateKeyJwt, TlsClientAuth};
-    let unsupported = |method: &ClientAuthentication| {
-        matches!(method, ClientSecretJwt | PrivateKeyJwt | TlsClientAuth)
-    };
+    use ClientAuthentication::{Bearer, ClientSecretJwt, Custom, TlsClientAuth};
+    let unsupported =
+        |method: &ClientAuthentication| matches!(method, ClientSecretJwt | TlsClientAuth);
     let refused = |reason: &str| {
         Err(
             Error::invalid_parameter("client_authentication_unsupported", reason)
@@ -421,12 +421,12 @@ fn client(
     match overrides.client_authentication {
         Some(method) if unsupported(&method) => {
             return refused(
-                "client authentication with signed keys or certificates comes in a later release; use client_secret_basic, client_secret_post or none",
+                "client_secret_jwt and client certificates come in a later release; use client_secret_basic, client_secret_post, private_key_jwt or none",
             );
         }
         Some(Custom | Bearer) => {
             return refused(
-                "this client authentication can only be described by a provider file; use client_secret_basic, client_secret_post or none",
+                "this client authentication can only be described by a provider file; use client_secret_basic, client_secret_post, private_key_jwt or none",
             );
         }
         Some(method) => client.authentication = vec![method],
@@ -434,7 +434,7 @@ fn client(
             client.authentication.retain(|method| !unsupported(method));
             if client.authentication.is_empty() {
                 return refused(
-                    "the provider only takes clients with signed keys or certificates, which come in a later release",
+                    "the provider only takes clients with certificates, which come in a later release",
                 );
             }
         }

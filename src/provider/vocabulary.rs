@@ -45,7 +45,7 @@ pub enum Registration {
     Static,
 }
 
-/// How an assertion is signed (RFC 7523). Read and kept; signing comes later.
+/// How an assertion is signed (RFC 7523).
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)]

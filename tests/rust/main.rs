@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod account;
+mod assertion;
 mod authorize;
 mod clock;
 mod discovery;

@@ -171,7 +171,8 @@ async fn what_could_not_work_is_refused_before_it_is_stored() {
         ("not_supported", |settings| {
             settings.exchange_from = Some("other".into())
         }),
-        ("not_supported", |settings| {
+        // The secret is no key.
+        ("client_key_invalid", |settings| {
             settings.client_authentication = Some("private_key_jwt".into());
         }),
         ("not_supported", |settings| {

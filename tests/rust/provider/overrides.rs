@@ -143,10 +143,9 @@ grants: {authorization_code: {}}
 }
 
 #[test]
-fn signed_keys_and_certificates_are_refused_until_they_work() {
+fn shared_keys_and_certificates_are_refused_until_they_work() {
     for method in [
         ClientAuthentication::ClientSecretJwt,
-        ClientAuthentication::PrivateKeyJwt,
         ClientAuthentication::TlsClientAuth,
     ] {
         let error =
@@ -169,13 +168,13 @@ fn a_client_authentication_of_the_user_is_the_only_one() {
 
 #[test]
 fn methods_that_do_not_work_yet_are_not_offered() {
-    let spec = super::builtin("microsoft_graph", USER);
-    assert!(
-        !spec
-            .client
-            .authentication
-            .contains(&ClientAuthentication::PrivateKeyJwt)
-    );
+    let spec = super::builtin("keycloak", USER);
+    for method in [
+        ClientAuthentication::ClientSecretJwt,
+        ClientAuthentication::TlsClientAuth,
+    ] {
+        assert!(!spec.client.authentication.contains(&method));
+    }
     assert_eq!(
         spec.client.authentication[0],
         ClientAuthentication::ClientSecretPost
