@@ -217,6 +217,11 @@ async fn complete_row(
         engine.store().delete_pending(&row.state_hash).await?;
         return Err(denied(&spec, &error, description).hint(again));
     }
+    callback
+        .check_signature(&spec, &integration.client(&spec))
+        .map_err(|error| error.hint(&again))?;
+    // The callback may say at which of the provider's hosts the code is good.
+    let spec = integration.spec_with(&callback.kept(&spec.callback))?;
     let code = callback.code(&spec.callback).ok_or_else(|| {
         failed(
             "code_missing",
@@ -264,6 +269,9 @@ async fn complete_row(
         }
     };
     fault::point("connect.exchanged");
+    // So may the reply, and everything after it goes there.
+    let spec = integration.spec_with(&issued.kept)?;
+    let client = integration.client(&spec);
     let token = issued.token.clone();
     let known = issued.account.clone();
     let look_up = async {

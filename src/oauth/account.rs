@@ -16,6 +16,7 @@ use crate::model::{Account, Token};
 use crate::provider::{
     AccountRules, ClientAuthentication, Meaning, Paths, RequestRules, Spec, hosts,
 };
+use crate::secret::AccessToken;
 
 /// What the provider made of a token.
 #[derive(Clone, Debug)]
@@ -81,7 +82,7 @@ pub async fn probe(
         http,
         spec,
         client,
-        token,
+        token: &token.value,
         clock,
     };
     let whole = match asking.ask(&rules.request, userinfo, None).await? {
@@ -124,30 +125,31 @@ pub(super) fn read(root: &Value, fields: &BTreeMap<String, Paths>) -> Account {
     }
 }
 
-enum Answer {
+/// What a request with the token brought.
+pub(super) enum Answer {
     Body(Value),
     Refused { means: Meaning, reason: String },
 }
 
-/// What all requests of a look-up share.
+/// What all requests with a token share.
 #[derive(Clone, Copy)]
-struct Asking<'a> {
-    http: &'a http::Client,
-    spec: &'a Spec,
-    client: Client<'a>,
-    token: &'a Token,
-    clock: &'a Clock,
+pub(super) struct Asking<'a> {
+    pub(super) http: &'a http::Client,
+    pub(super) spec: &'a Spec,
+    pub(super) client: Client<'a>,
+    pub(super) token: &'a AccessToken,
+    pub(super) clock: &'a Clock,
 }
 
 impl Asking<'_> {
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         rules: &RequestRules,
         endpoint: Option<&str>,
         id: Option<&str>,
     ) -> Result<Answer> {
         let spec = self.spec;
-        let token = self.token.value.expose();
+        let token = self.token.expose();
         let draft = Draft {
             spec,
             client: self.client,

@@ -4,15 +4,19 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use aws_lc_rs::hmac;
 use oauth2::basic::BasicClient;
 use oauth2::{AuthUrl, ClientId, CsrfToken, PkceCodeChallenge, RedirectUrl};
 use sha2::{Digest as _, Sha256};
 use url::{Url, form_urlencoded};
 
+use super::client::Client;
 use super::request::{Parameters, Values};
 use super::{keep, scope};
 use crate::error::{Error, ErrorKind, Result};
-use crate::provider::{self, CallbackRules, Pkce, RequestRules, Spec};
+use crate::provider::{
+    self, CallbackRules, Pkce, RequestRules, SignatureAlgorithm, SignedMessage, Spec,
+};
 use crate::secret::{AuthorizationCode, PkceVerifier, Secret};
 
 /// Random bytes of a state or nonce: 256 bits.
@@ -219,6 +223,41 @@ impl Callback {
         }
     }
 
+    /// Checks the vendor's signature, where its callbacks are signed.
+    ///
+    /// # Errors
+    /// `ConnectFailed`: it is missing or wrong, or there is no key to check it by.
+    pub fn check_signature(&self, spec: &Spec, client: &Client<'_>) -> Result<()> {
+        let Some(rules) = &spec.callback.signature else {
+            return Ok(());
+        };
+        let SignatureAlgorithm::HmacSha256 = rules.algorithm;
+        let SignedMessage::SortedParameters = rules.message;
+        let key = Values::new(spec, Some(client)).fill(&rules.key)?;
+        let signature = self.parameters.get(&rules.parameter);
+        let (Some(key), Some(signature)) = (key, signature) else {
+            return Err(unsigned());
+        };
+        let signed = self
+            .parameters
+            .iter()
+            .filter(|(name, _)| **name != rules.parameter);
+        // The map is sorted. Vendors write what needs no encoding plainly, and differ in the rest: both are the same query.
+        let plain: Vec<String> = signed
+            .clone()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let encoded = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(signed)
+            .finish();
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes());
+        let signature = unhex(signature).ok_or_else(unsigned)?;
+        let is_signed = [plain.join("&"), encoded]
+            .iter()
+            .any(|message| hmac::verify(&key, message.as_bytes(), &signature).is_ok());
+        if is_signed { Ok(()) } else { Err(unsigned()) }
+    }
+
     /// The values that the provider file keeps from a callback, by name.
     pub fn kept(&self, rules: &CallbackRules) -> BTreeMap<String, String> {
         keep::from_callback(&rules.keep, &self.parameters)
@@ -278,6 +317,30 @@ fn random_state(spec: &Spec) -> CsrfToken {
         .unwrap_or(0);
     let bytes = u32::try_from(length.div_ceil(4).saturating_mul(3)).unwrap_or(u32::MAX);
     CsrfToken::new_random_len(bytes.clamp(RANDOM_BYTES, 1024))
+}
+
+fn unsigned() -> Error {
+    failed(
+        "callback_signature",
+        "the callback does not bear the provider's signature",
+    )
+}
+
+/// The bytes of hexadecimal digits.
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u8> = text
+        .chars()
+        .map(|digit| {
+            digit
+                .to_digit(16)
+                .and_then(|digit| u8::try_from(digit).ok())
+        })
+        .collect::<Option<_>>()?;
+    let pairs = digits.chunks_exact(2);
+    pairs
+        .remainder()
+        .is_empty()
+        .then(|| pairs.map(|pair| pair[0] << 4 | pair[1]).collect())
 }
 
 fn hex_challenge(verifier: &str) -> String {

@@ -12,6 +12,7 @@ pub mod discovery;
 mod expiry;
 mod id_token;
 mod keep;
+mod lookup;
 pub mod paths;
 mod refusal;
 mod request;

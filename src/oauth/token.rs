@@ -1,11 +1,15 @@
 //! Requests to the token endpoint: the code exchange, the refresh, and the client credentials grant.
 
+use std::collections::BTreeMap;
+
+use super::account::Asking;
 use super::client::Client;
 use super::request::{Draft, Mask, Parameters, TOKEN_DEADLINE, Values};
-use super::response::{Asked, Outcome, Question};
-use super::{assertion, response, scope};
+use super::response::{Asked, Issued, Outcome, Question};
+use super::{assertion, lookup, response, scope};
 use crate::clock::{Clock, Monotonic};
 use crate::http::{self, Method};
+use crate::model::Account;
 use crate::provider::{ClientAuthentication, RequestRules, Spec};
 use crate::secret::{AccessToken, AuthorizationCode, PkceVerifier, RefreshToken, Secret};
 
@@ -81,7 +85,7 @@ pub async fn exchange_code(
         asked: Asked::Code,
         rules: &spec.token,
         standard,
-        values,
+        values: values.clone(),
         scopes: exchange.requested,
         resource: exchange.resource,
         nonce: exchange.nonce,
@@ -89,7 +93,86 @@ pub async fn exchange_code(
         sent: None,
         leaves_by: None,
     };
-    ask.send(http, clock).await
+    let outcome = ask.send(http, clock).await;
+    let outcome = match (&spec.exchange, outcome) {
+        (Some(rules), Outcome::Issued(first)) => {
+            let swap = Ask {
+                spec,
+                client,
+                asked: Asked::Code,
+                rules,
+                standard: Parameters::default(),
+                values: values.with("access_token", Some(first.token.value.expose())),
+                scopes: exchange.requested,
+                resource: exchange.resource,
+                nonce: None,
+                subject: None,
+                sent: None,
+                leaves_by: None,
+            };
+            swapped(*first, swap.send(http, clock).await)
+        }
+        (_, outcome) => outcome,
+    };
+    with_lookup(http, spec, client, outcome, clock).await
+}
+
+/// The token that came in exchange for the first one, with what only the first reply told.
+fn swapped(first: Issued, outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Issued(mut second) => {
+            let mut kept = first.kept;
+            kept.append(&mut second.kept);
+            second.token.extra.clone_from(&kept);
+            second.kept = kept;
+            if second.granted_scopes.is_none() && first.granted_scopes.is_some() {
+                second.granted_scopes = first.granted_scopes;
+                second.token.scopes = first.token.scopes;
+            }
+            second.id_token = second.id_token.or(first.id_token);
+            if second.account == Account::default() {
+                second.account = first.account;
+            }
+            Outcome::Issued(second)
+        }
+        outcome => outcome,
+    }
+}
+
+/// What was issued, with the values of the look-up that is due. Without them the token is worth nothing.
+async fn with_lookup(
+    http: &http::Client,
+    spec: &Spec,
+    client: Client<'_>,
+    outcome: Outcome,
+    clock: &Clock,
+) -> Outcome {
+    let Some(rules) = lookup::due(spec) else {
+        return outcome;
+    };
+    let Outcome::Issued(mut issued) = outcome else {
+        return outcome;
+    };
+    let asking = Asking {
+        http,
+        spec,
+        client,
+        token: &issued.token.value,
+        clock,
+    };
+    match lookup::look_up(asking, rules).await {
+        Ok(kept) => {
+            issued.token.extra.extend(kept.clone());
+            issued.kept.extend(kept);
+            Outcome::Issued(issued)
+        }
+        Err(error) => Outcome::Unusable {
+            refresh_token: None,
+            refresh_expires_at: None,
+            kept: BTreeMap::new(),
+            rule: error.reason().to_owned(),
+        },
+    }
 }
 
 /// Asks for an access token with a refresh token.
@@ -195,7 +278,8 @@ pub async fn client_credentials(
         sent: None,
         leaves_by: None,
     };
-    ask.send(http, clock).await
+    let outcome = ask.send(http, clock).await;
+    with_lookup(http, spec, client, outcome, clock).await
 }
 
 /// No more than was granted, and nothing where that is all that is wanted. Scopes of another resource are not among

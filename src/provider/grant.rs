@@ -73,15 +73,11 @@ struct Discovery {
     _note: Option<String>,
 }
 
-/// What needs code of its own. None is there yet: such a grant says so instead of failing half-way.
+/// What needs code that is not there yet: such a grant says so instead of failing half-way.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Mechanism {
-    CallbackSignature,
-    JwtAssertion,
-    Lookup,
     MutualTls,
-    SecondExchange,
     VendorStart,
     Xml,
 }
@@ -90,11 +86,7 @@ impl Mechanism {
     /// What it is, for people.
     pub(super) fn words(self) -> &'static str {
         match self {
-            Self::CallbackSignature => "callbacks that are signed",
-            Self::JwtAssertion => "assertions signed with a key of yours",
-            Self::Lookup => "a look-up after the sign-in",
             Self::MutualTls => "a client certificate",
-            Self::SecondExchange => "a second token exchange",
             Self::VendorStart => "sign-ins that its own pages start",
             Self::Xml => "XML bodies",
         }

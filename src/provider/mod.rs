@@ -17,7 +17,7 @@ mod spec;
 mod vocabulary;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,8 @@ pub struct Spec {
     pub grant_type: GrantType,
     /// Parameter values, choices resolved, by name: what templates are filled with.
     pub values: BTreeMap<String, String>,
+    /// The names among `values` that a sign-in brought.
+    pub kept: BTreeSet<String>,
     /// Endpoints.
     pub endpoints: Endpoints,
     /// How clients authenticate.
@@ -57,6 +59,10 @@ pub struct Spec {
     pub redirect: RedirectRules,
     /// The code exchange, or the client credentials request, over the defaults of every token request.
     pub token: RequestRules,
+    /// The request that swaps the token just issued for another, right after the code exchange.
+    pub exchange: Option<RequestRules>,
+    /// A request for values that the token's reply does not hold.
+    pub lookup: Option<LookupRules>,
     /// The assertion that a service grant signs (RFC 7523).
     pub assertion: Option<AssertionRules>,
     /// The refresh, over the same defaults; `None`: the provider gives no refresh token.

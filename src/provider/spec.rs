@@ -100,6 +100,8 @@ fn make_for(
         },
         redirect: file.redirect,
         token: file.token,
+        exchange: file.exchange,
+        lookup: file.lookup,
         assertion: file.assertion,
         refresh: file.refresh,
         device: file.device,
@@ -118,6 +120,11 @@ fn make_for(
         setup: file.setup,
         user_endpoints: !overrides.endpoints.is_empty() || !overrides.discovered.is_empty(),
         server_named: server_named(overrides),
+        kept: kept
+            .keys()
+            .filter(|name| values.0.get(*name) == kept.get(*name))
+            .cloned()
+            .collect(),
         values: values.0,
     };
     spec.authorization

@@ -109,11 +109,41 @@ pub struct CallbackRules {
     /// `{code: auth_code}`: the vendor's name of a standard parameter.
     pub rename: BTreeMap<String, String>,
     pub keep: BTreeMap<String, serde_json::Value>,
-    pub signature: Option<serde_json::Value>,
+    pub signature: Option<SignatureRules>,
     /// Stands beside `callback` in a file.
     #[serde(skip)]
     pub state: Option<StateRules>,
     pub note: Option<String>,
+}
+
+/// How the vendor signs callbacks.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignatureRules {
+    /// The parameter that holds the signature, in hexadecimal digits.
+    pub parameter: String,
+    /// How it is made.
+    pub algorithm: SignatureAlgorithm,
+    /// The template of the key.
+    pub key: String,
+    /// What is signed.
+    pub message: SignedMessage,
+}
+
+/// How a callback is signed.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub enum SignatureAlgorithm {
+    /// RFC 2104 over SHA-256.
+    #[serde(rename = "HMAC-SHA256")]
+    HmacSha256,
+}
+
+/// What of a callback is signed.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignedMessage {
+    /// All parameters but the signature, as a query sorted by their names.
+    SortedParameters,
 }
 
 /// The state parameter.

@@ -23,6 +23,7 @@ mod secret;
 mod simulation;
 mod spill;
 mod sqlite;
+mod steps;
 mod store;
 mod support;
 mod system;

@@ -406,3 +406,30 @@ async fn a_scope_that_is_none_of_the_providers_is_refused_before_anybody_signs_i
     let begun = connect::begin_connect(Arc::clone(&world.engine), request, HERE, "s".into());
     assert_eq!(failure(begun.await).0, "invalid scope");
 }
+
+#[tokio::test]
+async fn what_the_reply_keeps_says_where_the_account_is_looked_up() {
+    let file = acme(
+        "{rotates: always}",
+        "parameters: {api: {pattern: 'http://127\\.0\\.0\\.1:[0-9]+'}}
+reply: {keep: {org: org}}
+api: {hosts: ['{api}']}
+account: {url: '{api}/{org}/me', email: email}",
+    );
+    let world = World::with_file(&file).await;
+    let base = world.server.base.clone();
+    let configured = world.configure_with(USER, |request| {
+        request.settings.parameters = Some(BTreeMap::from([("api".to_owned(), base)]));
+    });
+    configured.await.unwrap();
+    world
+        .server
+        .answers(Answer::token("at-1", Some("rt-1"), json!({"org": "o-7"})));
+    world.server.answers_at(
+        "/o-7/me",
+        Answer::json(200, "", json!({"email": "ann@acme.com"})),
+    );
+    let status = sign_in_by(&world.engine, connecting()).await;
+    assert_eq!(world.server.received("/o-7/me").len(), 1);
+    assert_eq!(status.account.as_deref(), Some("ann@acme.com"));
+}
