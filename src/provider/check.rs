@@ -10,7 +10,7 @@ use super::catalog::{Catalog, ID_PATTERN, Provider, yaml_files};
 use super::file::{Document, Mistake, Position, flatten};
 use super::grant::GrantFile;
 use super::hosts::{judge_url, normal};
-use super::parameters::{BUILT_IN, Choices, judge, nearest, placeholders, whole};
+use super::parameters::{BUILT_IN, Choices, Parameter, judge, nearest, placeholders, whole};
 use super::scope;
 use crate::error::{Error, ErrorKind};
 use crate::model::GrantType;
@@ -237,6 +237,14 @@ impl Check<'_> {
             };
             self.report(Severity::Error, &mistake, None);
         }
+        for name in unused_parameters(grant, flat) {
+            let mistake = Mistake {
+                grant_type: Some(grant_type),
+                path: path(&["parameters", name]),
+                message: format!("nothing in the file uses `{name}`"),
+            };
+            self.report(Severity::Warning, &mistake, None);
+        }
         if let Some(mechanism) = grant.needs.first() {
             let mistake = Mistake {
                 grant_type: Some(grant_type),
@@ -431,6 +439,33 @@ fn parameter_mistakes(grant: &GrantFile, found: &mut Vec<Found>) {
             }
         }
     }
+}
+
+/// Parameters that fill no template, set nothing that does, and choose nothing.
+fn unused_parameters<'a>(grant: &'a GrantFile, flat: &Value) -> Vec<&'a str> {
+    let mut used = BTreeSet::new();
+    walk(flat, &mut Vec::new(), &mut |path, text| {
+        if path.first().is_some_and(|section| section != "parameters") {
+            used.extend(placeholders(text).map(|(_, name)| name.to_owned()));
+        }
+    });
+    used.extend(grant.kept().map(|(name, _)| name.to_owned()));
+    // Evergrant itself writes it into the header of every assertion; the other names are mistakes of their own.
+    used.insert("key_id".to_owned());
+    used.extend(BUILT_IN.map(str::to_owned));
+    let sets_used = |parameter: &Parameter| match &parameter.choices {
+        Some(Choices::Settings(settings)) => settings
+            .values()
+            .flat_map(BTreeMap::keys)
+            .any(|name| used.contains(name)),
+        _ => false,
+    };
+    grant
+        .parameters
+        .iter()
+        .filter(|(name, parameter)| !used.contains(*name) && !sets_used(parameter))
+        .map(|(name, _)| name.as_str())
+        .collect()
 }
 
 /// Base and suggested scopes that the file itself does not allow. A scope with a placeholder is known only when filled.

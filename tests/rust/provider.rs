@@ -18,6 +18,7 @@ mod merge;
 mod overrides;
 mod parameters;
 mod scopes;
+mod table;
 
 const USER: GrantType = GrantType::AuthorizationCode;
 const SERVICE: GrantType = GrantType::ClientCredentials;

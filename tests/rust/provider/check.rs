@@ -90,6 +90,20 @@ fn a_field_in_the_wrong_place_is_unknown_there() {
 }
 
 #[test]
+fn a_parameter_that_fills_nothing_is_warned_of() {
+    let problem = only(
+        "parameters:\n",
+        "parameters:\n  region: {choices: {eu: {api: eu.example.com}}}\n",
+    );
+    assert_eq!(problem.severity, Severity::Warning);
+    assert_eq!((problem.line, problem.column), (7, 11));
+    assert_eq!(
+        problem.message,
+        "parameters.region: nothing in the file uses `region`"
+    );
+}
+
+#[test]
 fn a_value_outside_its_words_names_them() {
     let problem = only("rotates: always", "rotates: allways");
     assert_eq!((problem.line, problem.column), (16, 16));

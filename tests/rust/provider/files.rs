@@ -23,7 +23,7 @@ grants: {authorization_code: {}}
 ";
 
 /// Providers whose endpoints only their metadata names.
-const DISCOVERED: [&str; 5] = [
+pub(super) const DISCOVERED: [&str; 5] = [
     "jira_mcp",
     "mcp_generic",
     "oidc_generic",
