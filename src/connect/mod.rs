@@ -141,12 +141,18 @@ pub async fn connect(engine: Arc<Engine>, request: ConnectRequest) -> Result<Con
     let integration = engine
         .integration(&key.integration.provider, Some(key.integration.grant_type))
         .await?;
-    let configured = integration.redirect_uri(&integration.spec()?);
-    let listener = Listener::bind(&configured).await.map_err(|error| {
-        let provider = &key.integration.provider;
-        let any_port = format!("configure {provider} --redirect-uri http://127.0.0.1/callback");
-        error.of_provider(provider).hint(engine.command(&any_port))
-    })?;
+    let spec = integration.spec()?;
+    let configured = integration.redirect_uri(&spec);
+    // Where the redirect URI is only a name, the person pastes the URL that they came to.
+    let listener = if spec.redirect.opaque {
+        None
+    } else {
+        Listener::bind(&configured).await.map_err(|error| {
+            let provider = &key.integration.provider;
+            let any_port = format!("configure {provider} --redirect-uri http://127.0.0.1/callback");
+            error.of_provider(provider).hint(engine.command(&any_port))
+        })?
+    };
     let redirect_uri = listener
         .as_ref()
         .map_or(configured, |listener| listener.redirect_uri().to_owned());
@@ -204,7 +210,12 @@ pub async fn begin_connect(
             "session has to identify the browser session",
         ));
     }
-    crate::engine::configure::check_redirect_uri(redirect_uri)?;
+    let integration = engine
+        .integration(&key.integration.provider, Some(key.integration.grant_type))
+        .await?;
+    if !integration.provider.has_opaque_redirect() {
+        crate::engine::configure::check_redirect_uri(redirect_uri)?;
+    }
     let lifetime = pending::LIFETIME;
     let begun = pending::begin(
         &engine,

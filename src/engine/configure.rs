@@ -274,8 +274,11 @@ impl Engine {
                 scope::validate(&spec.scopes, &key.provider, scope)?;
             }
             check_key(&spec, configuration)?;
+            check_id(&spec, configuration)?;
         }
-        if let Some(redirect_uri) = &configuration.redirect_uri {
+        if let Some(redirect_uri) = &configuration.redirect_uri
+            && !provider.has_opaque_redirect()
+        {
             check_redirect_uri(redirect_uri).map_err(|error| error.of_provider(&key.provider))?;
         }
         let name = &provider.name;
@@ -372,6 +375,21 @@ fn complete_client(configuration: &mut Configuration, provider: &Provider, grant
     }
     let secret = configuration.client_secret.as_ref();
     configuration.client_id = secret.and_then(oauth::assertion::client_email);
+}
+
+/// A client id that can't be one of the provider's is mostly that of something else.
+fn check_id(spec: &Spec, configuration: &Configuration) -> Result<()> {
+    let (Some(pattern), Some(id)) = (&spec.client.id_pattern, &configuration.client_id) else {
+        return Ok(());
+    };
+    if crate::provider::parameters::matches_whole(pattern, id) {
+        return Ok(());
+    }
+    Err(Error::invalid_parameter(
+        "client_id_invalid",
+        format!("a client id of {} matches {pattern}", spec.name),
+    )
+    .of_provider(&spec.id))
 }
 
 /// A private key is read before it is stored.

@@ -55,7 +55,11 @@ impl Engine {
             granted_at: self.clock.wall(),
             refusal: None,
         };
-        if grant.refresh_token.is_none() && token.expires_at.is_some() && spec.refresh.is_some() {
+        let expected = spec
+            .refresh
+            .as_ref()
+            .is_some_and(|refresh| !refresh.uses_access_token);
+        if grant.refresh_token.is_none() && token.expires_at.is_some() && expected {
             tracing::warn!(provider = %key.integration.provider,
                 "no refresh token came: the connection ends with its access token");
         }

@@ -361,6 +361,9 @@ impl Engine {
         } else if status.state == State::Configured {
             status.hint = Some(self.connect_command(key, false));
         }
+        if status.reason.is_none() {
+            status.reason = self.sunset(&integration);
+        }
         Ok(status)
     }
 
@@ -405,13 +408,29 @@ impl Engine {
             status.last_error = Some(error.reason().to_owned());
             status.hint = error.next_command().map(str::to_owned);
         } else if !status.missing_scopes.is_empty() {
-            let ends = self.ends_by_itself(key, grant, row.expires_at);
+            let ends = self.ends_by_itself(key, grant, row.expires_at, spec);
             status.reason =
                 Some(ends.unwrap_or_else(|| "the provider granted less than was asked".to_owned()));
             status.hint = Some(self.connect_command(key, true));
         } else {
-            status.reason = self.ends_by_itself(key, grant, row.expires_at);
+            status.reason = self.ends_by_itself(key, grant, row.expires_at, spec);
         }
+    }
+
+    /// What the vendor ends soon, by the dated notes of its file.
+    fn sunset(&self, integration: &Integration) -> Option<String> {
+        const SOON: Duration = Duration::from_secs(90 * 86_400);
+        let now = self.clock.wall();
+        let sunsets = integration.provider.sunsets.iter();
+        let soon = sunsets.filter(|sunset| {
+            let day = Timestamp::from_millis(sunset.millis());
+            day.before(SOON) <= now && now < day
+        });
+        let next = soon.min_by_key(|sunset| sunset.millis())?;
+        Some(format!(
+            "{} announced an end on {}: {}; {}",
+            integration.provider.name, next.date, next.what, next.action
+        ))
     }
 
     /// A warning where the grant can't be renewed, or soon no more.
@@ -420,6 +439,7 @@ impl Engine {
         key: &ConnectionKey,
         grant: &Grant,
         expires_at: Option<Timestamp>,
+        spec: &Spec,
     ) -> Option<String> {
         const SOON: Duration = Duration::from_secs(7 * 86_400);
         let now = self.clock.wall();
@@ -432,7 +452,17 @@ impl Engine {
                 && grant.refresh_token.is_none()
                 && expires_at.is_some() =>
             {
-                Some("the provider gave no refresh token: it ends with its access token".to_owned())
+                let rules = spec.refresh.as_ref();
+                if rules.is_some_and(|refresh| refresh.uses_access_token) {
+                    return None;
+                }
+                let mut words =
+                    "the provider gave no refresh token: it ends with its access token".to_owned();
+                let app = rules.and_then(|refresh| refresh.requires_app_setting.as_deref());
+                if let Some(setting) = app {
+                    words.push_str(&format!("; what brings one is {setting}"));
+                }
+                Some(words)
             }
             _ => None,
         }

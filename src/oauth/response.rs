@@ -326,7 +326,7 @@ fn token_type(root: &Value, spec: &Spec, mask: &Mask) -> Result<String, String> 
         };
     };
     if found.eq_ignore_ascii_case("bearer") {
-        return Ok("Bearer".to_owned());
+        return Ok(scheme.unwrap_or("Bearer").to_owned());
     }
     let asked = scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(&found));
     // A provider file that says where the type stands knows a vendor with words of its own (Slack: `user`, `bot`).

@@ -36,6 +36,8 @@ pub struct Provider {
     pub extends: Option<String>,
     /// The vendor's pages that the file rests on.
     pub sources: Vec<String>,
+    /// What the vendor ends on a day.
+    pub sunsets: Vec<Sunset>,
     grants: BTreeMap<GrantType, GrantFile>,
 }
 
@@ -87,6 +89,13 @@ impl Provider {
         self.grants
             .get(&GrantType::AuthorizationCode)
             .map(|grant| grant.redirect.by_default())
+    }
+
+    /// Whether a redirect URI is only a name that stands for one (eBay's RuName).
+    pub fn has_opaque_redirect(&self) -> bool {
+        self.grants
+            .get(&GrantType::AuthorizationCode)
+            .is_some_and(|grant| grant.redirect.opaque)
     }
 
     /// The client that everyone uses, where the provider has one for all.
@@ -186,6 +195,7 @@ impl Provider {
             links: head.links,
             extends: head.extends,
             sources: head.sources,
+            sunsets: head.notes.into_iter().filter_map(Note::sunset).collect(),
             grants,
         })
     }
@@ -251,6 +261,72 @@ struct Head {
     links: BTreeMap<String, String>,
     #[serde(default)]
     sources: Vec<String>,
+    #[serde(default)]
+    notes: Vec<Note>,
+}
+
+/// A note: a sentence, or what ends, perhaps on a day.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a sentence, or a map of date, what and action"
+)]
+enum Note {
+    #[allow(dead_code)]
+    Sentence(String),
+    Dated {
+        date: Option<Day>,
+        what: String,
+        #[serde(default)]
+        action: String,
+    },
+}
+
+impl Note {
+    fn sunset(self) -> Option<Sunset> {
+        match self {
+            Self::Dated {
+                date: Some(Day(date)),
+                what,
+                action,
+            } => Some(Sunset { date, what, action }),
+            _ => None,
+        }
+    }
+}
+
+/// A day, as `2027-02-16`.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Day(jiff::civil::Date);
+
+impl TryFrom<String> for Day {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> std::result::Result<Self, Self::Error> {
+        let day = text.parse();
+        day.map(Self)
+            .map_err(|_| "expected a day, such as 2027-02-16")
+    }
+}
+
+/// What a vendor ends on a day: an endpoint, a version, a kind of token.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Sunset {
+    /// The day.
+    pub date: jiff::civil::Date,
+    /// What ends.
+    pub what: String,
+    /// What to do before.
+    pub action: String,
+}
+
+impl Sunset {
+    /// When the day begins (UTC milliseconds).
+    pub fn millis(&self) -> i64 {
+        let begins = jiff::tz::TimeZone::UTC.to_timestamp(self.date.at(0, 0, 0, 0));
+        begins.map_or(i64::MAX, jiff::Timestamp::as_millisecond)
+    }
 }
 
 fn texts(templates: &[String]) -> Vec<&str> {

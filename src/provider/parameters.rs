@@ -142,6 +142,11 @@ pub(super) fn whole(pattern: &str) -> std::result::Result<Regex, String> {
     compile(&format!("^(?:{pattern})$"))
 }
 
+/// Whether a pattern of a provider file matches the whole of a value.
+pub fn matches_whole(pattern: &str, value: &str) -> bool {
+    whole(pattern).is_ok_and(|pattern| pattern.is_match(value))
+}
+
 /// The nearest of `known` to a name that is not among them, if any is near.
 pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known

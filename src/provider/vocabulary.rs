@@ -326,6 +326,16 @@ pub enum Never {
     Never,
 }
 
+/// Until when a provider answers with the token it gave before.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[serde(untagged, expecting = "expected true, false or seconds")]
+pub enum SameUntilExpiry {
+    /// Until it ends, or not at all.
+    Whole(bool),
+    /// Until so many seconds before it ends.
+    Seconds(f64),
+}
+
 /// Lifetimes.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -340,7 +350,7 @@ pub struct Lifetimes {
     pub code: Option<f64>,
     pub margin_cap: Option<f64>,
     pub min_age: Option<f64>,
-    pub same_until_expiry: Option<serde_json::Value>,
+    pub same_until_expiry: Option<SameUntilExpiry>,
     pub exclusive: Option<bool>,
     pub note: Option<String>,
 }

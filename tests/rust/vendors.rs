@@ -185,3 +185,15 @@ async fn errors_of_a_refresh_token_condemn_the_grant() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_token_is_presented_as_the_api_wants_it_whatever_the_reply_calls_it() {
+    let body = serde_json::json!({"access_token": "a1", "token_type": "bearer"});
+    for (id, scheme) in [("yandex", "OAuth"), ("asana", "Bearer")] {
+        let outcome = answered(id, GrantType::AuthorizationCode, "token", 200, &body).await;
+        let Outcome::Issued(issued) = outcome else {
+            panic!("{id}: {outcome:?}");
+        };
+        assert_eq!(issued.token.token_type, scheme);
+    }
+}

@@ -26,7 +26,7 @@ impl Lead<'_> {
         let Some(grant) = &self.grant else {
             return Err(self.engine.not_connected(&self.order.key));
         };
-        if grant.refresh_token.is_some() && self.spec.refresh.is_some() {
+        if grant.refresh_token.is_some() && self.spec.refresh.is_some() || self.renews_itself() {
             return Ok(());
         }
         let hint = self.engine.connect_command(&self.order.key, true);
@@ -113,6 +113,7 @@ impl Lead<'_> {
             return true;
         };
         refresh.rotates == Rotates::Never
+            || refresh.uses_access_token
             || match refresh.grace {
                 Grace::None => false,
                 Grace::Seconds(seconds) => {

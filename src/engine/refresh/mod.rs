@@ -4,6 +4,7 @@
 //! may have left; the slot holds the reply from its first microsecond; the commit is compare-and-swap.
 
 mod claim;
+mod early;
 mod outcome;
 mod reply;
 mod unrecorded;
@@ -166,6 +167,7 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
         };
         lead.check_grant()?;
         lead.check_rest(invalid_client_seen)?;
+        lead.check_age()?;
         // Looked at once: what is kept and what is not must not be two opinions.
         let writable = engine.store.writable();
         lead.check_keeping(writable)?;
@@ -332,14 +334,10 @@ impl Lead<'_> {
         let http = self.engine.http();
         let client = self.integration.client(&self.spec);
         let clock = &self.engine.clock;
-        match self
-            .grant
-            .as_ref()
-            .and_then(|grant| Some((grant, grant.refresh_token.as_ref()?)))
-        {
-            Some((grant, refresh_token)) if !self.service() => {
+        match &self.grant {
+            Some(grant) if !self.service() => {
                 let refresh = oauth::token::Refresh {
-                    refresh_token: Some(refresh_token),
+                    refresh_token: grant.refresh_token.as_ref(),
                     access_token: self.token.as_ref().map(|stored| &stored.token.value),
                     scopes: &[],
                     granted: &grant.granted_scopes,

@@ -22,7 +22,7 @@ impl Lead<'_> {
         let now = self.engine.clock.wall();
         // A service grant has no use for one (RFC 6749 section 4.4.3).
         let refresh_token = issued.refresh_token.filter(|_| !self.service());
-        let rotated = self.rotated(refresh_token.as_ref());
+        let rotated = self.rotated(refresh_token.as_ref()) || self.renews_itself();
         let mut grant = self
             .grant
             .clone()

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{LEASE, PAUSE, TRIES, pause_after};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::Engine;
+use crate::engine::extra::extra;
 use crate::engine::freshness::{ASSUMED_LIFETIME, MARGIN_CAP, StoredToken};
 use crate::engine::keys::seal;
 use crate::engine::record::{Record, Spill};
@@ -14,7 +15,7 @@ use crate::engine::runtime::Unfinished;
 use crate::error::Result;
 use crate::fault;
 use crate::model::{ConnectionKey, Grant, GrantType, Token};
-use crate::provider::{Lifetime, Spec};
+use crate::provider::{Lifetime, SameUntilExpiry, Spec};
 use crate::secret::RefreshToken;
 use crate::store::{
     AttemptId, Commit, Committed, NewEvent, Sealed, Slot, Spilled, StoredState, TokenRow,
@@ -425,8 +426,13 @@ pub(crate) fn rotate(
 
 /// Puts the provider file's word on renewal beside a token.
 pub(crate) fn stored_token(token: Token, grant: &Grant, spec: &Spec, clock: &Clock) -> StoredToken {
-    let renewable =
-        grant.refresh_token.is_some() || spec.grant_type == GrantType::ClientCredentials;
+    let renews_itself = spec
+        .refresh
+        .as_ref()
+        .is_some_and(|refresh| refresh.uses_access_token);
+    let renewable = grant.refresh_token.is_some()
+        || spec.grant_type == GrantType::ClientCredentials
+        || renews_itself;
     let assumed = match (
         token.expires_at,
         &spec.lifetimes.assumed,
@@ -439,15 +445,23 @@ pub(crate) fn stored_token(token: Token, grant: &Grant, spec: &Spec, clock: &Clo
         (None, None, Some(Lifetime::Never(_))) => None,
         (None, None, None) => Some(ASSUMED_LIFETIME),
     };
-    let margin_cap = spec.lifetimes.margin_cap.map_or(MARGIN_CAP, |seconds| {
-        Duration::from_secs_f64(seconds.max(0.0))
-    });
+    let seconds = |seconds: f64| Duration::from_secs_f64(seconds.clamp(0.0, 1e9));
+    let margin_cap = spec.lifetimes.margin_cap.map_or(MARGIN_CAP, seconds);
+    // Asked earlier, the provider gives the same token.
+    let margin_cap = match spec.lifetimes.same_until_expiry {
+        Some(SameUntilExpiry::Whole(true)) => Duration::ZERO,
+        Some(SameUntilExpiry::Seconds(before)) => margin_cap.min(seconds(before)),
+        _ => margin_cap,
+    };
     StoredToken {
         assumed_until: assumed
             .filter(|_| renewable)
             .map(|lifetime| token.obtained_at.after(lifetime)),
         anchor: clock.anchor(clock.wall().since(token.obtained_at)),
-        token,
+        token: Token {
+            extra: extra(grant, spec),
+            ..token
+        },
         margin_cap,
     }
 }

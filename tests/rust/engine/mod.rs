@@ -46,6 +46,7 @@ mod resources;
 mod server;
 mod status;
 mod store;
+mod vendors;
 
 const USER: GrantType = GrantType::AuthorizationCode;
 const SERVICE: GrantType = GrantType::ClientCredentials;

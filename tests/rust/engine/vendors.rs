@@ -1,0 +1,214 @@
+//! Rules of single vendors that decide when a token is asked for, and what is handed out beside it.
+
+use std::collections::BTreeMap;
+
+use _core::model::State;
+use serde_json::json;
+
+use super::connect::{connecting, failure, sign_in};
+use super::{Answer, SERVICE, USER, World, acme};
+use crate::support::texts;
+
+/// A provider whose access tokens renew themselves, a day old at least.
+async fn renewing() -> World {
+    let file = acme(
+        "{uses: access_token, rotates: always, omit: [refresh_token], parameters: {grant_type: renew, access_token: '{access_token}'}}",
+        "lifetimes: {min_age: 86400, margin_cap: 604800}",
+    );
+    let world = World::with_file(&file).await;
+    world.configure(USER).await;
+    world
+}
+
+fn two_months(token: &str) -> Answer {
+    Answer::token(token, None, json!({"expires_in": 60 * 86_400}))
+}
+
+#[tokio::test]
+async fn an_access_token_renews_itself_where_there_are_no_refresh_tokens() {
+    let world = renewing().await;
+    let status = sign_in(&world, two_months("at-1")).await;
+    assert_eq!((status.state, status.reason), (State::Connected, None));
+    world.advance(59 * 86_400);
+    world.server.answers(two_months("at-2"));
+    // Within its margin it is handed out, and renewed in the background.
+    world
+        .engine
+        .refresh_now("acme", None, "default")
+        .await
+        .unwrap();
+    assert_eq!(world.token().await.unwrap(), "at-2");
+    let form = &world.server.received("/token")[1].form;
+    assert_eq!(form["grant_type"], "renew");
+    assert_eq!(form["access_token"], "at-1");
+    assert!(!form.contains_key("refresh_token"));
+}
+
+#[tokio::test]
+async fn an_access_token_that_ended_renews_nothing() {
+    let world = renewing().await;
+    sign_in(&world, two_months("at-1")).await;
+    world.advance(61 * 86_400);
+    assert_eq!(
+        failure(world.token().await),
+        ("reauthorization", "no_refresh_token")
+    );
+    assert_eq!(world.server.count(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_is_too_young_is_not_renewed() {
+    let world = renewing().await;
+    sign_in(&world, two_months("at-1")).await;
+    world.advance(86_399);
+    let refused = world
+        .token_for(|request| request.replacing = Some("at-1".into()))
+        .await;
+    let error = refused.unwrap_err();
+    assert_eq!(error.code(), "provider_unavailable");
+    assert!(error.reason().contains("in its first 86400 s"), "{error}");
+    assert_eq!(world.server.count(), 1);
+    world.advance(1);
+    world.server.answers(two_months("at-2"));
+    let renewed = world
+        .token_for(|request| request.replacing = Some("at-1".into()))
+        .await;
+    assert_eq!(renewed.unwrap(), "at-2");
+}
+
+#[tokio::test]
+async fn a_provider_that_repeats_its_token_is_not_asked_before_it_ends() {
+    let file = acme("{rotates: never}", "lifetimes: {same_until_expiry: true}");
+    let world = World::with_file(&file).await.service().await;
+    world.server.answers(Answer::token("at-1", None, json!({})));
+    world.server.answers(Answer::token("at-2", None, json!({})));
+    assert_eq!(world.token().await.unwrap(), "at-1");
+    // Any other provider's token would be renewed in the background by now.
+    world.advance(3600 - 60);
+    assert_eq!(world.token().await.unwrap(), "at-1");
+    assert_eq!(world.server.count(), 1);
+    world.advance(31);
+    assert_eq!(world.token().await.unwrap(), "at-2");
+}
+
+#[tokio::test]
+async fn what_every_call_needs_is_handed_out_with_the_token_and_stays_through_a_refresh() {
+    let file = acme(
+        "{rotates: always}",
+        "parameters: {organisation: {default: acme}}
+reply: {keep: {instance: instance}}
+api: {hosts: [api.example.com], token_header: X-Token, headers: {X-Client: '{client_id}', X-Org: '{organisation}', X-Instance: '{instance}', X-Absent: '{tenant}'}}",
+    );
+    let file = file.replace(
+        "reply: {keep: {instance: instance}}",
+        "reply: {keep: {instance: instance, tenant: tenant}}",
+    );
+    let world = World::with_file(&file).await;
+    world.configure(USER).await;
+    sign_in(
+        &world,
+        Answer::token("at-1", Some("rt-1"), json!({"instance": "i-7"})),
+    )
+    .await;
+    let expected = texts(&[
+        ("header.X-Client", "client-1"),
+        ("header.X-Instance", "i-7"),
+        ("header.X-Org", "acme"),
+        ("instance", "i-7"),
+        ("token_header", "X-Token"),
+    ]);
+    let slot = world.slot_for(|_| {}).await.unwrap();
+    assert_eq!(slot.stored.token.extra, expected);
+    world.advance(3600);
+    world
+        .server
+        .answers(Answer::token("at-2", Some("rt-2"), json!({})));
+    let slot = world.slot_for(|_| {}).await.unwrap();
+    assert_eq!(slot.stored.token.value.expose(), "at-2");
+    assert_eq!(slot.stored.token.extra, expected);
+}
+
+#[tokio::test]
+async fn an_end_that_a_vendor_announced_is_told_from_three_months_before() {
+    let file = acme(
+        "{rotates: always}",
+        "notes: [{date: '2026-06-01', what: The old token endpoint, action: use the new one}]",
+    );
+    let world = World::with_file(&file).await.connected().await;
+    let reason = async || {
+        world
+            .engine
+            .status("acme", None, "default")
+            .await
+            .unwrap()
+            .reason
+    };
+    assert_eq!(reason().await, None);
+    world.advance(62 * 86_400);
+    assert_eq!(
+        reason().await.as_deref(),
+        Some("Acme announced an end on 2026-06-01: The old token endpoint; use the new one")
+    );
+    world.advance(90 * 86_400);
+    assert_eq!(reason().await, None);
+}
+
+#[tokio::test]
+async fn a_redirect_that_is_only_a_name_is_configured_and_sent_as_it_is() {
+    let file = acme("{rotates: always}", "").replace(
+        "authorization_code: {refresh:",
+        "authorization_code: {redirect: {opaque: true}, refresh:",
+    );
+    let world = World::with_file(&file).await;
+    let configured = world.configure_with(USER, |request| {
+        request.settings.redirect_uri = Some("Acme-Inc-Acme-SBX-abc".into());
+    });
+    configured.await.unwrap();
+    let connecting = _core::connect::connect(std::sync::Arc::clone(&world.engine), connecting());
+    let _core::connect::Connecting::SignIn(sign_in) = connecting.await.unwrap() else {
+        panic!("nobody signed in yet");
+    };
+    assert!(!sign_in.listens);
+    let url = url::Url::parse(&sign_in.url).unwrap();
+    let asked: BTreeMap<String, String> = url.query_pairs().into_owned().collect();
+    assert_eq!(asked["redirect_uri"], "Acme-Inc-Acme-SBX-abc");
+}
+
+#[tokio::test]
+async fn a_client_id_of_another_kind_is_refused_before_it_is_stored() {
+    let file = acme("{rotates: always}", "").replace(
+        "client: {",
+        "client: {id_pattern: 'organization\\.[0-9]+', ",
+    );
+    let world = World::with_file(&file).await;
+    let refused = world.configure_with(SERVICE, |_| {}).await;
+    assert_eq!(failure(refused).1, "client_id_invalid");
+    let taken = world.configure_with(SERVICE, |request| {
+        request.client_id = Some("organization.7".into());
+    });
+    taken.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_everyone_uses_needs_not_be_configured() {
+    let file = acme("{rotates: always}", "").replace(
+        "client: {",
+        "client: {fixed: {client_id: everyone, client_secret: public}, ",
+    );
+    let world = World::with_file(&file).await;
+    let configured = world.configure_with(SERVICE, |request| {
+        request.client_id = None;
+        request.client_secret = None;
+    });
+    assert_eq!(
+        configured.await.unwrap().client_id.as_deref(),
+        Some("everyone")
+    );
+    world.server.answers(Answer::token("at-1", None, json!({})));
+    world.token().await.unwrap();
+    let form = &world.server.received("/token")[0].form;
+    assert_eq!(
+        (&*form["client_id"], &*form["client_secret"]),
+        ("everyone", "public")
+    );
+}
