@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{GrantType, IntegrationKey};
 use crate::oauth;
 use crate::provider::catalog::{self, Provider};
-use crate::provider::{ClientAuthentication, Endpoints, Spec};
+use crate::provider::{ClientAuthentication, Registration, Spec};
 use crate::store::IntegrationRow;
 use crate::vault::{Kind, Subject};
 
@@ -186,7 +186,11 @@ impl Engine {
         provider: &Provider,
         grant_type: GrantType,
     ) -> Result<Option<Configuration>> {
-        let Some(lender) = provider.extends.as_deref() else {
+        // A client that a server registered is none at another server.
+        let registers = provider
+            .registration(grant_type)
+            .contains(&Registration::Dynamic);
+        let Some(lender) = provider.extends.as_deref().filter(|_| !registers) else {
             return Ok(None);
         };
         let key = self.key(lender, grant_type);
@@ -234,26 +238,6 @@ impl Engine {
         Ok(found.pop())
     }
 
-    /// Fetches an issuer's metadata: its endpoints, and whether it promises `iss` (RFC 9207).
-    ///
-    /// On the runtime: a verb that only looks may be polled where there is none.
-    pub(super) async fn discover(&self, issuer: &str) -> Result<(Endpoints, bool)> {
-        let (http, clock, issuer) = (self.http(), self.clock.clone(), issuer.to_owned());
-        let (answer, answered) = tokio::sync::oneshot::channel();
-        self.runtime.spawn(async move {
-            let metadata = oauth::discovery::discover(&http, &issuer, &clock).await;
-            // Nobody waits any more: then nobody wants it.
-            drop(answer.send(metadata));
-        });
-        let metadata = answered
-            .await
-            .map_err(|_| Error::internal("the metadata was asked for and nothing came"))??;
-        Ok((
-            metadata.endpoints,
-            metadata.authorization_response_iss_parameter_supported,
-        ))
-    }
-
     /// Fetches the metadata that `EVERGRANT_CONFIG` left for the first use, and stores it.
     async fn discover_now(
         &self,
@@ -261,7 +245,9 @@ impl Engine {
         mut integration: Integration,
     ) -> Result<Integration> {
         let issuer = integration.configuration.issuer.clone().unwrap_or_default();
-        let (endpoints, issuer_promised) = self.discover(&issuer).await?;
+        let (endpoints, issuer_promised) = self
+            .metadata(&integration.provider, row.key.grant_type, &issuer)
+            .await?;
         integration.configuration.overrides.discovered = endpoints;
         integration.configuration.issuer_promised = issuer_promised;
         integration.configuration.discovery_due = false;

@@ -101,34 +101,70 @@ impl Engine {
         discovery: Discovery,
         check: bool,
     ) -> Result<Laid> {
-        let issuer = request
-            .settings
-            .issuer
-            .as_deref()
-            .filter(|issuer| !issuer.is_empty());
+        let provider = self.provider_of(&key.provider)?;
+        let before = match self.store.integration(key).await? {
+            Some(row) => Some(self.configuration_of(&row).await?),
+            None => None,
+        };
+        let named = request.settings.issuer.clone();
+        let named = named.filter(|issuer| !issuer.is_empty());
+        let by_file = match &named {
+            None => self.asked_by_file(&provider, key.grant_type, request, before.as_ref()),
+            Some(_) => Ok(None),
+        };
+        let by_file = by_file
+            .map_err(|error| self.ready_to_paste(error.of_provider(&key.provider), request))?
+            // What is known already is asked again only by name.
+            .filter(|asked| {
+                before.as_ref().is_none_or(|before| {
+                    before.issuer.as_ref() != Some(asked) || before.overrides.discovered.is_empty()
+                })
+            });
+        let issuer = named.as_deref().or(by_file.as_deref());
         let discovered = match (issuer, discovery) {
             (Some(issuer), Discovery::Now) => Some(
-                self.discover(issuer)
+                self.metadata(&provider, key.grant_type, issuer)
                     .await
                     .map_err(|error| error.of_provider(&key.provider))?,
             ),
             _ => None,
         };
-        let provider = self.provider_of(&key.provider)?;
         let borrows = self.lent(&provider, key.grant_type).await?.is_some();
+        let has_client = borrows
+            || request.client_id.is_some()
+            || before
+                .as_ref()
+                .is_some_and(|before| before.client_id.is_some());
+        let registered = if has_client || check || discovery == Discovery::AtFirstUse {
+            None
+        } else {
+            let redirect_uri = request.settings.redirect_uri.clone();
+            let redirect_uri = redirect_uri.or(provider.redirect_uri()).unwrap_or_default();
+            let none = Endpoints::default();
+            let found = discovered
+                .as_ref()
+                .map_or(&none, |(endpoints, _)| endpoints);
+            self.registered(&provider, key.grant_type, found, issuer, redirect_uri)
+                .await
+                .map_err(|error| error.of_provider(&key.provider))?
+        };
         loop {
             let row = self.store.integration(key).await?;
             let stored: Option<Configuration> = match &row {
                 // What is given is laid over nothing where the stored one is damaged.
-                Some(row) => {
-                    let subject = Subject::Integration(key);
-                    replaceable(self.open(subject, Kind::Integration, "", &row.sealed).await)?
-                }
+                Some(row) => replaceable(self.configuration_of(row).await)?,
                 None => None,
             };
             let mut configuration = stored.clone().unwrap_or_default();
             merge(&mut configuration, request)
                 .map_err(|error| self.ready_to_paste(error.of_provider(&key.provider), request))?;
+            if let Some(asked) = &by_file {
+                configuration.issuer = Some(asked.clone());
+            }
+            if let (Some(registered), None) = (&registered, &configuration.client_id) {
+                configuration.client_id = Some(registered.client_id.clone());
+                configuration.client_secret = registered.client_secret.clone();
+            }
             if !borrows {
                 complete_client(&mut configuration, &provider, key.grant_type);
             }
@@ -187,6 +223,11 @@ impl Engine {
                 });
             }
         }
+    }
+
+    async fn configuration_of(&self, row: &IntegrationRow) -> Result<Configuration> {
+        let subject = Subject::Integration(&row.key);
+        self.open(subject, Kind::Integration, "", &row.sealed).await
     }
 
     /// Gives the integrations that use this one's client a new revision: their tokens were granted to the old one.

@@ -15,6 +15,7 @@ pub mod grant;
 mod http_client;
 pub mod keys;
 pub mod leave;
+mod metadata;
 pub mod open;
 pub mod record;
 pub mod refresh;

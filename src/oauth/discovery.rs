@@ -1,4 +1,5 @@
-//! Metadata of an authorization server: RFC 8414, then OpenID Connect Discovery 1.0.
+//! Metadata of an authorization server (RFC 8414, then OpenID Connect Discovery 1.0), and which one protects a resource
+//! (RFC 9728).
 
 use serde_json::Value;
 use url::Url;
@@ -35,6 +36,81 @@ pub struct Metadata {
 /// `InvalidParameter` for what is no issuer; `ProviderUnavailable` when the server is away; `ProviderRejected` when it
 /// has no metadata, or metadata of another issuer.
 pub async fn discover(http: &http::Client, issuer: &str, clock: &Clock) -> Result<Metadata> {
+    discover_by(http, issuer, HostRule::Named, clock).await
+}
+
+/// The issuer that protects a resource, an MCP server for one, and its metadata (RFC 9728). Where the resource has no
+/// metadata, its own host is asked for that of an authorization server.
+///
+/// # Errors
+/// As [`discover`]; `ProviderRejected` too for metadata of another resource, or one without authorization servers.
+pub async fn discover_for(http: &http::Client, resource: &str, clock: &Clock) -> Result<Metadata> {
+    let url = hosts::judge_url(resource, true)?;
+    let origin = url.origin().ascii_serialization();
+    for (place, expected) in resource_places(&url, resource, &origin) {
+        let reply = ask(http, &place, HostRule::Named, &url, clock).await?;
+        let content = Content::of(&reply);
+        // Some servers want a token for every path, their metadata's included: then it is not there (RFC 9728 section 3).
+        let (200, Some(document @ Value::Object(_))) = (reply.status, content.value()) else {
+            continue;
+        };
+        let issuer = issuer_for(document, &expected, &url)?;
+        let same_host = Url::parse(&issuer).is_ok_and(|issuer| issuer.host() == url.host());
+        // Only the resource named it.
+        let rule = if same_host {
+            HostRule::Named
+        } else {
+            HostRule::ServerNamed
+        };
+        return discover_by(http, &issuer, rule, clock).await;
+    }
+    discover(http, &origin, clock).await
+}
+
+/// Where a resource's metadata may be, and the resource that it is then about: between host and path, and at the root.
+fn resource_places(url: &Url, resource: &str, origin: &str) -> Vec<(Url, String)> {
+    const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+    let place = |path: &str| {
+        let mut place = url.clone();
+        place.set_path(&format!("{WELL_KNOWN}{path}"));
+        place
+    };
+    let root = (place(""), origin.to_owned());
+    match url.path() {
+        "/" => vec![(place(""), resource.to_owned())],
+        path => vec![(place(path), resource.to_owned()), root],
+    }
+}
+
+/// The first authorization server of a resource whose metadata is about that resource (RFC 9728 section 3.3).
+fn issuer_for(document: &Value, expected: &str, asked: &Url) -> Result<String> {
+    let host = host(asked);
+    let own = document.get("resource").and_then(Value::as_str);
+    let own = own.unwrap_or_default();
+    if own.trim_end_matches('/') != expected.trim_end_matches('/') {
+        let own = super::clean_label(own);
+        return Err(rejected(
+            "discovery_resource_mismatch",
+            format!(
+                "{host} says that its resource is {own}, which is not the one asked (RFC 9728 section 3.3)"
+            ),
+        ));
+    }
+    let issuer = texts(document, "authorization_servers").into_iter().next();
+    issuer.ok_or_else(|| {
+        rejected(
+            "discovery_malformed",
+            format!("{host} names no authorization server"),
+        )
+    })
+}
+
+async fn discover_by(
+    http: &http::Client,
+    issuer: &str,
+    rule: HostRule,
+    clock: &Clock,
+) -> Result<Metadata> {
     let url = hosts::judge_url(issuer, true)?;
     if url.query().is_some() {
         return Err(Error::invalid_parameter(
@@ -44,7 +120,7 @@ pub async fn discover(http: &http::Client, issuer: &str, clock: &Clock) -> Resul
     }
     let mut first_failure = None;
     for place in places(&url) {
-        match fetch(http, &place, issuer, &url, clock).await {
+        match fetch(http, &place, issuer, &url, rule, clock).await {
             Ok(metadata) => return Ok(metadata),
             Err(error) => {
                 // A server that is away, or a wrong issuer, says more than the 404 of the other place.
@@ -78,8 +154,25 @@ async fn fetch(
     place: &Url,
     issuer: &str,
     asked: &Url,
+    rule: HostRule,
     clock: &Clock,
 ) -> Result<Metadata> {
+    let reply = ask(http, place, rule, asked, clock).await?;
+    let content = Content::of(&reply);
+    match (reply.status, content.value()) {
+        (200, Some(document @ Value::Object(_))) => read(document, issuer, asked),
+        _ => Err(missing(asked, &reply, &content)),
+    }
+}
+
+/// The reply of a place for metadata, unless the server is away or busy.
+async fn ask(
+    http: &http::Client,
+    place: &Url,
+    host_rule: HostRule,
+    asked: &Url,
+    clock: &Clock,
+) -> Result<Reply> {
     let request = Request {
         leaves_by: None,
         method: Method::GET,
@@ -87,7 +180,7 @@ async fn fetch(
         headers: vec![("Accept".to_owned(), Secret::from("application/json"))],
         body: None,
         deadline: LOOKUP_DEADLINE,
-        host_rule: HostRule::Named,
+        host_rule,
     };
     let reply = http.send(request).await.map_err(|failure| {
         let reason = format!(
@@ -101,24 +194,20 @@ async fn fetch(
             reason,
         )
     })?;
-    let content = Content::of(&reply);
-    match (reply.status, content.value()) {
-        (429 | 500.., _) => {
-            let retry_after = refusal::retry_after(&reply.headers, clock.wall());
-            let reason = format!(
-                "{} answered HTTP {} instead of its metadata",
-                host(asked),
-                reply.status
-            );
-            Err(Error::new(
-                ErrorKind::ProviderUnavailable { retry_after },
-                "discovery_unavailable",
-                reason,
-            ))
-        }
-        (200, Some(document @ Value::Object(_))) => read(document, issuer, asked),
-        _ => Err(missing(asked, &reply, &content)),
+    if matches!(reply.status, 429 | 500..) {
+        let retry_after = refusal::retry_after(&reply.headers, clock.wall());
+        let reason = format!(
+            "{} answered HTTP {} instead of its metadata",
+            host(asked),
+            reply.status
+        );
+        return Err(Error::new(
+            ErrorKind::ProviderUnavailable { retry_after },
+            "discovery_unavailable",
+            reason,
+        ));
     }
+    Ok(reply)
 }
 
 fn read(document: &Value, issuer: &str, asked: &Url) -> Result<Metadata> {
@@ -201,8 +290,7 @@ fn missing(asked: &Url, reply: &Reply, content: &Content) -> Error {
             reply.status
         ),
         _ => format!(
-            "{host} has no metadata of an authorization server (HTTP {}); that of MCP servers, RFC 9728, is not \
-             supported yet",
+            "{host} has no metadata of an authorization server (HTTP {})",
             reply.status
         ),
     };

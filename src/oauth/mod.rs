@@ -15,6 +15,7 @@ mod keep;
 mod lookup;
 pub mod paths;
 mod refusal;
+pub mod registration;
 mod request;
 pub mod response;
 pub mod revoke;

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::file::{Mistake, check_names, flatten, without_nulls};
 use super::grant::GrantFile;
-use super::parameters::{Parameter, adopt, fill};
-use super::{FixedClient, Overrides, Setup, Spec, spec};
+use super::parameters::{Parameter, adopt, fill, resolve};
+use super::{DiscoveryFrom, FixedClient, Overrides, Registration, Setup, Spec, spec};
 use crate::error::{Error, Result};
 use crate::model::GrantType;
 
@@ -89,6 +89,49 @@ impl Provider {
         self.grants
             .get(&GrantType::AuthorizationCode)
             .map(|grant| grant.redirect.by_default())
+    }
+
+    /// What is asked for metadata, where a provider has no endpoints of its own.
+    pub fn discovery_from(&self, grant_type: GrantType) -> Option<DiscoveryFrom> {
+        self.grants.get(&grant_type)?.discovery.from
+    }
+
+    /// The issuer or resource to ask for metadata, with the parameters given; `None` where the file names the endpoints.
+    ///
+    /// # Errors
+    /// `InvalidParameter`: a parameter is wrong.
+    pub fn asks_for_metadata(
+        &self,
+        grant_type: GrantType,
+        given: &BTreeMap<String, String>,
+    ) -> Result<Option<String>> {
+        let Some(grant) = self.grants.get(&grant_type) else {
+            return Ok(None);
+        };
+        let (Some(_), Some(url), None) = (
+            grant.discovery.from,
+            &grant.discovery.url,
+            &grant.endpoints.token_endpoint,
+        ) else {
+            return Ok(None);
+        };
+        let places = grant.places();
+        let place = |name: &str| places.get(name).copied().unwrap_or_default();
+        let values = resolve(&self.id, &grant.parameters, given, &place)?;
+        fill(url, &|name| values.get(name).cloned())
+    }
+
+    /// How a client comes to its id.
+    pub fn registration(&self, grant_type: GrantType) -> &[Registration] {
+        self.grants
+            .get(&grant_type)
+            .map_or(&[], |grant| &grant.client.registration)
+    }
+
+    /// Where clients are registered, where the file says so.
+    pub fn registration_endpoint(&self, grant_type: GrantType) -> Option<String> {
+        let endpoints = &self.grants.get(&grant_type)?.endpoints;
+        endpoints.registration_endpoint.clone()
     }
 
     /// Whether a redirect URI is only a name that stands for one (eBay's RuName).

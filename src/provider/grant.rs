@@ -7,8 +7,8 @@ use serde::Deserialize;
 use super::parameters::{Parameter, Place, placeholders};
 use super::{
     AccountRules, ApiRules, AssertionRules, AuthorizationRules, CallbackRules, ClientRules,
-    DeviceRules, Endpoints, ErrorMeaning, ExpirySignal, Lifetimes, LookupRules, Pkce,
-    RedirectRules, RefreshRules, ReplyRules, RequestRules, ResourceRules, RevocationFile,
+    DeviceRules, DiscoveryFrom, Endpoints, ErrorMeaning, ExpirySignal, Lifetimes, LookupRules,
+    Pkce, RedirectRules, RefreshRules, ReplyRules, RequestRules, ResourceRules, RevocationFile,
     ScopeRules, Setup, StateRules,
 };
 
@@ -17,8 +17,7 @@ use super::{
 #[serde(default, deny_unknown_fields)]
 pub(super) struct GrantFile {
     pub(super) endpoints: Endpoints,
-    #[serde(rename = "discovery")]
-    _discovery: Option<Discovery>,
+    pub(super) discovery: Discovery,
     pub(super) parameters: BTreeMap<String, Parameter>,
     pub(super) client: ClientRules,
     pub(super) pkce: Pkce,
@@ -57,14 +56,13 @@ pub(super) enum PkceEncoding {
     Hex,
 }
 
-/// Where metadata comes from. Read and checked; used when discovery is asked for.
+/// Where metadata comes from.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Discovery {
-    #[serde(rename = "from", deserialize_with = "super::words::discovery_from")]
-    _from: Option<String>,
-    #[serde(rename = "url")]
-    _url: Option<String>,
+pub(super) struct Discovery {
+    pub(super) from: Option<DiscoveryFrom>,
+    /// The template of the issuer or resource that is asked.
+    pub(super) url: Option<String>,
     #[serde(rename = "order")]
     _order: Vec<String>,
     #[serde(rename = "url_known")]

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use url::Url;
 
 use super::catalog::Provider;
-use super::grant::GrantFile;
+use super::grant::{Discovery, GrantFile};
 use super::hosts::{is_loopback_literal, judge_url, normal};
 use super::parameters::{
     Parameter, Place, adopt, fill, judge, missing, placeholders, resolve, whole,
 };
 use super::{
-    ApiRules, CallbackRules, ClientAuthentication, ClientRules, Endpoints, Overrides, Pkce,
-    ResourceRules, ScopeRules, Spec,
+    ApiRules, CallbackRules, ClientAuthentication, ClientRules, DiscoveryFrom, Endpoints,
+    Overrides, Pkce, ResourceRules, ScopeRules, Spec,
 };
 use crate::error::{Error, Result};
 use crate::model::GrantType;
@@ -119,7 +119,7 @@ fn make_for(
         revocation,
         setup: file.setup,
         user_endpoints: !overrides.endpoints.is_empty() || !overrides.discovered.is_empty(),
-        server_named: server_named(overrides),
+        server_named: server_named(&file.discovery, overrides, &values),
         kept: kept
             .keys()
             .filter(|name| values.0.get(*name) == kept.get(*name))
@@ -142,15 +142,22 @@ fn make_for(
     Ok(spec)
 }
 
-/// The hosts of discovered endpoints that are neither the issuer's nor the user's.
-fn server_named(overrides: &Overrides) -> Vec<String> {
+/// The hosts of discovered endpoints that are neither the user's nor that of the issuer, or resource, that was asked.
+fn server_named(discovery: &Discovery, overrides: &Overrides, values: &Values) -> Vec<String> {
     let host = |url: &String| Some(url::Url::parse(url).ok()?.host_str()?.to_owned());
     let named = overrides.endpoints.named();
-    let issuer = overrides.discovered.issuer.as_ref();
+    let asked = match discovery.from {
+        // Its authorization server is of its own choice.
+        Some(DiscoveryFrom::ProtectedResource) => {
+            let url = discovery.url.as_ref();
+            url.and_then(|url| values.fill(url).ok().flatten())
+        }
+        _ => overrides.discovered.issuer.clone(),
+    };
     let ours: Vec<String> = named
         .into_iter()
         .filter_map(|(_, url)| url)
-        .chain(issuer)
+        .chain(&asked)
         .filter_map(host)
         .collect();
     let theirs = overrides.discovered.named();

@@ -45,6 +45,16 @@ pub enum Registration {
     Static,
 }
 
+/// What is asked for metadata.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum DiscoveryFrom {
+    /// An authorization server (RFC 8414).
+    Issuer,
+    /// A resource, which names its authorization server (RFC 9728).
+    ProtectedResource,
+}
+
 /// How an assertion is signed (RFC 7523).
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -17,7 +17,6 @@ words! {
     account_source: "id_token" | "key" | "reply" | "request";
     assertion_key: "private_key" | "secret_jwk" | "service_account_json";
     assertion_use: "bearer" | "grant";
-    discovery_from: "issuer" | "protected_resource";
     expires_source: "introspection" | "jwt" | "none" | "reply";
     expires_unit: "iso8601" | "milliseconds" | "seconds" | "unix" | "unix_ms";
     method: "DELETE" | "GET" | "POST" | "PUT";

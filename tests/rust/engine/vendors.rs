@@ -212,3 +212,117 @@ async fn a_client_that_everyone_uses_needs_not_be_configured() {
         ("everyone", "public")
     );
 }
+
+/// A server that is named by its URL alone, and says the rest itself.
+async fn named_by_its_url() -> World {
+    let file = "id: acme
+name: Acme
+category: mcp
+summary: A server made up for tests.
+parameters: {server_url: {pattern: 'http://127\\.0\\.0\\.1:[0-9]+/mcp'}}
+discovery: {from: protected_resource, url: '{server_url}'}
+client: {authentication: [none, client_secret_post], registration: [dynamic]}
+grants: {authorization_code: {pkce: required, refresh: {rotates: always}}}
+resource: {parameter: resource, default: '{server_url}'}
+api: {hosts: ['{server_url}']}
+";
+    let world = World::with_file(file).await;
+    let base = world.server.base.clone();
+    let resource = json!({"resource": format!("{base}/mcp"), "authorization_servers": [base]});
+    let place = "/.well-known/oauth-protected-resource/mcp";
+    world
+        .server
+        .answers_at(place, Answer::json(200, "", resource));
+    let metadata = json!({
+        "issuer": base,
+        "authorization_endpoint": format!("{base}/authorize"),
+        "token_endpoint": format!("{base}/token"),
+        "registration_endpoint": format!("{base}/register"),
+    });
+    let place = "/.well-known/oauth-authorization-server";
+    world
+        .server
+        .answers_at(place, Answer::json(200, "", metadata));
+    world
+}
+
+async fn configured_by_url(world: &World) -> _core::error::Result<_core::model::Status> {
+    let url = format!("{}/mcp", world.server.base);
+    let configured = world.configure_with(USER, |request| {
+        request.client_id = None;
+        request.client_secret = None;
+        request.settings.endpoints = None;
+        request.settings.parameters = Some(texts(&[("server_url", &url)]));
+    });
+    configured.await
+}
+
+#[tokio::test]
+async fn a_server_that_is_named_by_its_url_says_the_rest_and_registers_a_client() {
+    let world = named_by_its_url().await;
+    let registered = json!({"client_id": "registered-7"});
+    world
+        .server
+        .answers_at("/register", Answer::json(201, "", registered));
+    let status = configured_by_url(&world).await.unwrap();
+    assert_eq!(status.client_id.as_deref(), Some("registered-7"));
+    sign_in(&world, Answer::token("at-1", Some("rt-1"), json!({}))).await;
+    let form = &world.server.received("/token")[0].form;
+    assert_eq!(form["client_id"], "registered-7");
+    assert_eq!(form["resource"], format!("{}/mcp", world.server.base));
+    assert!(form.contains_key("code_verifier"));
+}
+
+#[tokio::test]
+async fn what_a_server_said_is_not_asked_again() {
+    let world = named_by_its_url().await;
+    let registered = json!({"client_id": "registered-7"});
+    world
+        .server
+        .answers_at("/register", Answer::json(201, "", registered));
+    configured_by_url(&world).await.unwrap();
+    let before = world.server.count();
+    configured_by_url(&world).await.unwrap();
+    assert_eq!(world.server.count(), before);
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_public_clients_registers_one_with_a_secret() {
+    let world = named_by_its_url().await;
+    let refused = json!({"error": "invalid_client_metadata"});
+    world
+        .server
+        .answers_at("/register", Answer::json(400, "", refused));
+    let registered = json!({"client_id": "registered-7", "client_secret": "of-7"});
+    world
+        .server
+        .answers_at("/register", Answer::json(201, "", registered));
+    configured_by_url(&world).await.unwrap();
+    sign_in(&world, Answer::token("at-1", Some("rt-1"), json!({}))).await;
+    let form = &world.server.received("/token")[0].form;
+    assert_eq!(form["client_secret"], "of-7");
+}
+
+#[tokio::test]
+async fn a_server_that_registers_nobody_says_why_and_nothing_is_configured() {
+    let world = named_by_its_url().await;
+    for _ in 0..2 {
+        let refused =
+            json!({"error": "access_denied", "error_description": "ask the administrator"});
+        world
+            .server
+            .answers_at("/register", Answer::json(403, "", refused));
+    }
+    let error = configured_by_url(&world).await.unwrap_err();
+    assert_eq!(error.code(), "registration_refused");
+    assert!(error.reason().contains("ask the administrator"), "{error}");
+    assert_eq!(
+        world
+            .engine
+            .status("acme", Some(USER), "default")
+            .await
+            .unwrap()
+            .state,
+        State::NotConfigured
+    );
+}
