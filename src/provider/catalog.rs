@@ -160,7 +160,7 @@ impl Catalog {
             )
             .of_provider(id));
         }
-        Ok(extend(&self.merged(parent, children)?, &value))
+        Ok(extend(self.merged(parent, children)?, value))
     }
 
     fn add(&mut self, path: &Path) -> Result<()> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::file::{Mistake, check_names, flatten, without_nulls};
+use super::file::{Mistake, check_names, flatten, own};
 use super::grant::GrantFile;
 use super::parameters::{Parameter, adopt, fill, resolve};
 use super::{DiscoveryFrom, FixedClient, Overrides, Registration, Setup, Spec, spec};
@@ -209,11 +209,11 @@ impl Provider {
     /// The provider of a merged file.
     pub(super) fn parse(merged: &Value) -> std::result::Result<Self, Mistake> {
         check_names(merged)?;
-        let head: Head = typed(&without_nulls(merged.clone()))?;
+        let head: Head = typed(own(merged))?;
         let mut grants = BTreeMap::new();
         for grant_type in GRANT_TYPES {
             if let Some(flat) = flatten(merged, grant_type.as_str()) {
-                let grant = typed(&flat).map_err(|mistake| Mistake {
+                let grant = typed(flat).map_err(|mistake| Mistake {
                     grant_type: Some(grant_type),
                     ..mistake
                 })?;
@@ -377,7 +377,7 @@ fn texts(templates: &[String]) -> Vec<&str> {
 }
 
 /// `value` as a `T`, or the first mistake with its path.
-fn typed<T: serde::de::DeserializeOwned>(value: &Value) -> std::result::Result<T, Mistake> {
+fn typed<T: serde::de::DeserializeOwned>(value: Value) -> std::result::Result<T, Mistake> {
     serde_path_to_error::deserialize(value).map_err(|error| Mistake {
         grant_type: None,
         path: error

@@ -160,31 +160,33 @@ fn first_words(message: &str) -> String {
 }
 
 /// `child` over the provider it extends.
-pub(super) fn extend(parent: &Value, child: &Value) -> Value {
-    let mut inherited = parent.clone();
+pub(super) fn extend(parent: Value, child: Value) -> Value {
+    let mut inherited = parent;
     if let Value::Object(fields) = &mut inherited {
         fields.retain(|name, _| !OWN.contains(&name.as_str()) && !UNREAD.contains(&name.as_str()));
     }
-    merge("", &inherited, child)
+    merge("", &mut inherited, child);
+    inherited
 }
 
-/// `over` over `base`, which stand under the key `section`: maps merge; lists and plain values replace, and so does
+/// Lays `over` over `base`, which stand under the key `section`: maps merge; lists and plain values replace, and so does
 /// `scopes.suggested`, a list that happens to have meanings; `null` overrides.
-fn merge(section: &str, base: &Value, over: &Value) -> Value {
-    let (Value::Object(base), Value::Object(over)) = (base, over) else {
-        return over.clone();
-    };
-    let mut merged = base.clone();
-    for (name, value) in over {
-        let value = match merged.get(name) {
-            Some(inherited) if (section, name.as_str()) != ("scopes", "suggested") => {
-                merge(name, inherited, value)
+fn merge(section: &str, base: &mut Value, over: Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (name, value) in over {
+                match base.get_mut(&name) {
+                    Some(inherited) if (section, name.as_str()) != ("scopes", "suggested") => {
+                        merge(&name, inherited, value);
+                    }
+                    _ => {
+                        base.insert(name, value);
+                    }
+                }
             }
-            _ => value.clone(),
-        };
-        merged.insert(name.clone(), value);
+        }
+        (base, over) => *base = over,
     }
-    Value::Object(merged)
 }
 
 /// One grant of a provider as a single map: the provider's sections, the grant's over them, and the grant's own fields.
@@ -201,31 +203,52 @@ pub(super) fn flatten(provider: &Value, grant_type: &str) -> Option<Value> {
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     for (name, value) in grant {
-        let value = match flat.get(name) {
-            Some(section) if PER_GRANT.contains(&name.as_str()) => merge(name, section, value),
-            _ => value.clone(),
-        };
-        flat.insert(name.clone(), value);
+        match flat.get_mut(name) {
+            Some(section) if PER_GRANT.contains(&name.as_str()) => {
+                merge(name, section, value.clone());
+            }
+            _ => {
+                flat.insert(name.clone(), value.clone());
+            }
+        }
     }
     let defaults = flat.remove("token_request").unwrap_or(Value::Null);
-    let token = flat.get("token").unwrap_or(&Value::Null);
-    let token = over_defaults(&defaults, token);
-    flat.insert("token".into(), token);
-    if let Some(refresh) = flat.get("refresh").filter(|refresh| !refresh.is_null()) {
-        let refresh = over_defaults(&defaults, refresh);
+    let refresh = flat.remove("refresh").filter(|refresh| !refresh.is_null());
+    if let Some(refresh) = refresh {
+        let refresh = over_defaults(defaults.clone(), refresh);
         flat.insert("refresh".into(), refresh);
     }
-    Some(without_nulls(Value::Object(flat)))
+    let token = flat.remove("token").unwrap_or(Value::Null);
+    flat.insert("token".into(), over_defaults(defaults, token));
+    let mut flat = Value::Object(flat);
+    drop_nulls(&mut flat);
+    Some(flat)
 }
 
 /// A request over the defaults of its endpoint.
-fn over_defaults(defaults: &Value, request: &Value) -> Value {
+fn over_defaults(defaults: Value, request: Value) -> Value {
     match (defaults.is_null(), request.is_null()) {
         (true, true) => Value::Object(Map::new()),
-        (true, false) => request.clone(),
-        (false, true) => defaults.clone(),
-        (false, false) => merge("token_request", defaults, request),
+        (true, false) => request,
+        (false, true) => defaults,
+        (false, false) => {
+            let mut merged = defaults;
+            merge("token_request", &mut merged, request);
+            merged
+        }
     }
+}
+
+/// The fields of a provider itself, without those that are null.
+pub(super) fn own(provider: &Value) -> Value {
+    let fields = provider.as_object().into_iter().flatten();
+    let own = fields.filter(|(name, _)| OWN.contains(&name.as_str()));
+    let mut own = Value::Object(
+        own.map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+    );
+    drop_nulls(&mut own);
+    own
 }
 
 /// Whether every field of the provider and of its grants stands where the vocabulary puts it. What is inside them is
@@ -246,7 +269,7 @@ pub(super) fn check_names(provider: &Value) -> Result<(), Mistake> {
         };
         match fields
             .keys()
-            .find(|name| !known.concat().contains(&name.as_str()))
+            .find(|name| !known.iter().any(|known| known.contains(&name.as_str())))
         {
             Some(name) => {
                 let known = known
@@ -287,18 +310,15 @@ pub(super) fn check_names(provider: &Value) -> Result<(), Mistake> {
     Ok(())
 }
 
-/// `value` without the entries of maps that are null.
-pub(super) fn without_nulls(value: Value) -> Value {
+/// Takes the entries of maps that are null away.
+fn drop_nulls(value: &mut Value) {
     match value {
-        Value::Object(fields) => Value::Object(
-            fields
-                .into_iter()
-                .filter(|(_, value)| !value.is_null())
-                .map(|(name, value)| (name, without_nulls(value)))
-                .collect(),
-        ),
-        Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
-        plain => plain,
+        Value::Object(fields) => fields.retain(|_, value| {
+            drop_nulls(value);
+            !value.is_null()
+        }),
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
     }
 }
 
