@@ -430,7 +430,11 @@ fn check_id(spec: &Spec, configuration: &Configuration) -> Result<()> {
         "client_id_invalid",
         format!("a client id of {} matches {pattern}", spec.name),
     )
-    .of_provider(&spec.id))
+    .of_provider(&spec.id)
+    .hint(format!(
+        "evergrant configure {} --client-id CLIENT_ID",
+        spec.id
+    )))
 }
 
 /// A private key is read before it is stored.
@@ -441,7 +445,12 @@ fn check_key(spec: &Spec, configuration: &Configuration) -> Result<()> {
     let only_signs =
         |methods: &[ClientAuthentication]| methods == [ClientAuthentication::PrivateKeyJwt];
     if spec.assertion.is_some() || only_signs(&spec.client.authentication) {
-        oauth::assertion::check_key(spec, secret).map_err(|error| error.of_provider(&spec.id))?;
+        oauth::assertion::check_key(spec, secret).map_err(|error| {
+            error.of_provider(&spec.id).hint(format!(
+                "evergrant configure {} --client-secret-stdin",
+                spec.id
+            ))
+        })?;
     }
     Ok(())
 }

@@ -377,7 +377,12 @@ fn texts(templates: &[String]) -> Vec<&str> {
 }
 
 /// `value` as a `T`, or the first mistake with its path.
+///
+/// Keeping track of paths costs more than reading, so it is done only where something is wrong.
 fn typed<T: serde::de::DeserializeOwned>(value: Value) -> std::result::Result<T, Mistake> {
+    if let Ok(read) = T::deserialize(&value) {
+        return Ok(read);
+    }
     serde_path_to_error::deserialize(value).map_err(|error| Mistake {
         grant_type: None,
         path: error

@@ -138,6 +138,18 @@ def refused_endpoint(workspace: Workspace, server: AuthorizationServer, token_en
     configure_service(workspace, server, "newcomer", endpoints={"token_endpoint": token_endpoint})
 
 
+def test_a_secret_that_is_no_private_key_is_refused_and_not_repeated(workspace: Workspace, refusal: Refusal) -> None:
+    with refusal.expected("JSON key", "service account"):
+        workspace.configure("google", grant_type="client_credentials", client_id="robot", client_secret=PASSWORD)
+    assert workspace.status("google", grant_type="client_credentials").state == "not_configured"
+
+
+def test_a_client_id_of_another_kind_is_refused(workspace: Workspace, refusal: Refusal) -> None:
+    with refusal.expected("Bitwarden", "organization"):
+        workspace.configure("bitwarden", client_id="user.1234", client_secret="secret-of-nobody")
+    assert workspace.status("bitwarden").state == "not_configured"
+
+
 def test_a_placeholder_left_in_a_url_is_named(
     workspace: Workspace, refusal: Refusal, server: AuthorizationServer
 ) -> None:
