@@ -192,6 +192,35 @@ fn every_built_in_file_names_the_vendors_pages() {
 }
 
 #[test]
+fn a_provider_of_a_family_names_pages_of_its_own() {
+    let mut without = Vec::new();
+    for provider in CATALOG.all().unwrap() {
+        let Some(parent) = &provider.extends else {
+            continue;
+        };
+        let parent = CATALOG.find(parent).unwrap();
+        if provider
+            .sources
+            .iter()
+            .all(|page| parent.sources.contains(page))
+        {
+            without.push(provider.id.clone());
+        }
+    }
+    // Their vendors describe the whole family on the same pages.
+    let shared = [
+        "confluence",
+        "jira",
+        "microsoft_entra",
+        "microsoft_teams",
+        "salesforce_sandbox",
+        "slack_bot",
+        "zoho_crm",
+    ];
+    assert_eq!(without, shared);
+}
+
+#[test]
 fn every_sample_of_a_vendors_replies_comes_from_a_page_that_its_file_names() {
     let catalog = &*CATALOG;
     for file in std::fs::read_dir("tests/data/replies").unwrap() {
