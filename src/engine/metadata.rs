@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::engine::Engine;
 use crate::engine::configure::Configure;
 use crate::engine::record::Configuration;
-use crate::engine::runtime;
+use crate::engine::runtime::Runtime;
 use crate::error::{Error, Result};
 use crate::http::HostRule;
 use crate::model::GrantType;
@@ -50,7 +50,7 @@ impl Engine {
     ) -> Result<(Endpoints, bool)> {
         let from = provider.discovery_from(grant_type);
         let (http, clock, asked) = (self.http(), self.clock.clone(), asked.to_owned());
-        let metadata: Metadata = on_runtime(async move {
+        let metadata: Metadata = on_runtime(&self.runtime, async move {
             match from {
                 Some(DiscoveryFrom::ProtectedResource) => {
                     discovery::discover_for(&http, &asked, &clock).await
@@ -92,7 +92,7 @@ impl Engine {
             return Ok(None);
         }
         let (http, clock) = (self.http(), self.clock.clone());
-        on_runtime(async move {
+        on_runtime(&self.runtime, async move {
             registration::register(&http, &endpoint, rule, &redirect_uri, &clock).await
         })
         .await
@@ -101,10 +101,11 @@ impl Engine {
 }
 
 async fn on_runtime<T: Send + 'static>(
+    runtime: &Runtime,
     asking: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
     let (answer, answered) = tokio::sync::oneshot::channel();
-    runtime::spawn(async move {
+    runtime.spawn(async move {
         // Nobody waits any more: then nobody wants it.
         drop(answer.send(asking.await));
     });

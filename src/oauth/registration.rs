@@ -66,6 +66,7 @@ async fn ask(
             SecretBytes::from(metadata.to_string().into_bytes()),
         )),
         deadline: LOOKUP_DEADLINE,
+        leaves_by: None,
         host_rule,
     };
     let host = url.host_str().unwrap_or_default();

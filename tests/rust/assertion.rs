@@ -143,6 +143,7 @@ async fn refreshed(secret: &ClientSecret, change: impl FnOnce(&mut Spec)) -> (Re
         resource: "",
         redirect_uri: None,
         subject: None,
+        leaves_by: None,
     };
     let http = http::Client::new(http::Options::default());
     let outcome = token::refresh(&http, &spec, signer(secret), refresh, &clock()).await;
