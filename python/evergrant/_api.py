@@ -149,6 +149,8 @@ class Verbs:
             ProviderRejected: The provider refused the code.
             ProviderUnavailable: The provider cannot be reached.
         """
+        from evergrant import _sign_in
+
         started = self._run(
             "connect_start",
             provider=provider,
@@ -156,22 +158,17 @@ class Verbs:
             connection=connection,
             scopes=as_list("scopes", scopes),
             again=again,
+            headless=_sign_in.is_headless(open_browser),
             timeout=timeout,
         )
         if "status" in started:
             return Status(started["status"])
-        from evergrant import _sign_in
-
         flow = started["flow"]
         try:
-            _sign_in.show(
-                started["url"],
-                redirect_uri=started["redirect_uri"],
-                open_browser=open_browser,
-                complete=started["complete"],
-            )
+            _sign_in.show(started, open_browser=open_browser)
             waiting = self._start("connect_wait", flow=flow)
-            return Status(_sign_in.wait(waiting, lambda url: self._run("complete_connect", callback_url=url)))
+            complete = lambda url: self._run("complete_connect", callback_url=url)  # noqa: E731
+            return Status(_sign_in.wait(waiting, complete, pasting=started["url"] is not None))
         except BaseException:
             # Nobody waits any more: free the port, and let a late callback find nothing.
             self._run("connect_cancel", flow=flow)

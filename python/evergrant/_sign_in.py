@@ -1,4 +1,4 @@
-"""The person's side of `connect`: a browser, or a URL to copy; a callback, or a URL to paste."""
+"""The person's side of `connect`: a browser, a URL to copy or a code to type; a callback, or a URL to paste."""
 
 import os
 import sys
@@ -26,23 +26,29 @@ _LINE = 65536
 
 
 def show(
-    url: "str",
+    started: "Mapping[str, Any]",
     *,
-    redirect_uri: "str",
     open_browser: "bool | Callable[[str], object] | None",
-    complete: "str" = "evergrant complete-connect",
     pasting: "bool" = True,
     environment: "Mapping[str, str]" = os.environ,
 ) -> None:
-    """Bring the person to `url`: by the caller's own callable, in a browser, or as text on standard error."""
+    """Bring the person to a sign-in that the core began: by a browser, by a URL to open, by a code to type."""
+    url, code = started["url"], started["device"]
+    if code is not None:
+        _show_code(code, alone=url is None)
+    if url is None:
+        if callable(open_browser):
+            open_browser(code["verification_uri_complete"] or code["verification_uri"])
+        return
     if callable(open_browser):
         open_browser(url)
         return
-    wanted = has_browser(environment) if open_browser is None else open_browser
+    redirect_uri = started["redirect_uri"]
+    wanted = not is_headless(open_browser, environment)
     if wanted and _open(url, environment):
         _tell(f"Opening your browser. If it stays closed, visit:\n\n  {url}\n")
     else:
-        _tell(f"To connect, visit:\n\n  {url}\n")
+        _tell(f"{'Or, on this machine,' if code else 'To connect,'} visit:\n\n  {url}\n")
         _tell_tunnel(redirect_uri, environment)
     by_itself = _loopback_port(redirect_uri) is not None
     if pasting and _terminal() is not None:
@@ -52,12 +58,21 @@ def show(
         _tell(f"{how}, and press Enter:")
     elif not (wanted and by_itself):
         how = "Waiting for the browser; or give the URL it ends at" if by_itself else "Give the URL the browser ends at"
-        _tell(f"{how} to:\n\n  {complete}\n")
+        _tell(f"{how} to:\n\n  {started['complete']}\n")
 
 
-def wait(waiting: "_core.Call", complete: "Callable[[str], Any]") -> "Any":
-    """The status of the sign-in, however it is finished: by the callback, or by a callback URL pasted here."""
-    terminal = _terminal()
+def is_headless(
+    open_browser: "bool | Callable[[str], object] | None", environment: "Mapping[str, str]" = os.environ
+) -> "bool":
+    """Whether nobody opens a browser here, so that a code to type elsewhere is worth asking for."""
+    if callable(open_browser):
+        return False
+    return not (has_browser(environment) if open_browser is None else open_browser)
+
+
+def wait(waiting: "_core.Call", complete: "Callable[[str], Any]", *, pasting: "bool" = True) -> "Any":
+    """The status of the sign-in, however it is finished: elsewhere, or by a callback URL pasted here."""
+    terminal = _terminal() if pasting else None
     while (outcome := waiting.wait(watch=terminal)) is _core.WATCHED:
         assert terminal is not None, "only a terminal is watched"  # noqa: S101 - an invariant, for the reader
         line = os.read(terminal, _LINE)
@@ -104,6 +119,17 @@ def _open(url: "str", environment: "Mapping[str, str]") -> "bool":
     except (OSError, subprocess.SubprocessError):
         return False
     return True
+
+
+def _show_code(code: "Mapping[str, Any]", *, alone: "bool") -> None:
+    """Say which code to type where (RFC 8628 section 3.3); the link that holds it saves the typing."""
+    _tell(
+        f"To connect, visit on any device:\n\n  {code['verification_uri']}\n\nand enter the code {code['user_code']}\n"
+    )
+    if complete := code["verification_uri_complete"]:
+        _tell(f"or visit\n\n  {complete}\n")
+    if alone:
+        _tell("Waiting until you have decided there.")
 
 
 def _tell_tunnel(redirect_uri: "str", environment: "Mapping[str, str]") -> None:

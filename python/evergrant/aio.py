@@ -106,6 +106,8 @@ class Verbs:
         timeout: float = 300.0,
     ) -> Status:
         """Asynchronous version of `evergrant.connect`; it reads nothing from the terminal."""
+        from evergrant import _sign_in
+
         started = await self._run(
             "connect_start",
             provider=provider,
@@ -113,21 +115,14 @@ class Verbs:
             connection=connection,
             scopes=as_list("scopes", scopes),
             again=again,
+            headless=_sign_in.is_headless(open_browser),
             timeout=timeout,
         )
         if "status" in started:
             return Status(started["status"])
-        from evergrant import _sign_in
-
         flow = started["flow"]
         try:
-            _sign_in.show(
-                started["url"],
-                redirect_uri=started["redirect_uri"],
-                open_browser=open_browser,
-                complete=started["complete"],
-                pasting=False,
-            )
+            _sign_in.show(started, open_browser=open_browser, pasting=False)
             return Status(await self._run("connect_wait", flow=flow))
         except BaseException:
             # Nobody waits any more. Not awaited: this may be a cancellation, and cancelling asks no network.

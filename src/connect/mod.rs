@@ -1,5 +1,7 @@
-//! Sign-ins: begin one, complete one, and the race between a loopback callback and one that is finished elsewhere.
+//! Sign-ins: begin one, complete one, and the race of a loopback callback, a code typed at another device, and a sign-in
+//! that is finished elsewhere.
 
+pub mod device;
 pub mod loopback;
 pub mod pending;
 
@@ -11,12 +13,16 @@ use tokio::sync::watch;
 use url::Url;
 
 use crate::clock::Timestamp;
+use crate::engine::config::Integration;
 use crate::engine::{Engine, runtime};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ConnectionKey, GrantType, Status};
+use crate::oauth;
+use crate::provider::Spec;
 use crate::secret::Secret;
 use crate::store::StoredState;
 
+use self::device::{DevicePrompt, DeviceSignIn};
 use self::loopback::Listener;
 use self::pending::Begun;
 
@@ -36,6 +42,8 @@ pub struct ConnectRequest {
     pub scopes: Vec<String>,
     /// Even when it is connected already.
     pub again: bool,
+    /// No browser of the person's reaches this machine: a device code is asked for, too, where there are any.
+    pub headless: bool,
     /// How long the sign-in may take.
     pub timeout: Duration,
 }
@@ -72,12 +80,14 @@ pub enum Connecting {
 
 /// A sign-in under way in this process.
 pub struct SignIn {
-    /// Where to send the person.
-    pub url: String,
+    /// Where to send the person; `None` where there is a device code only.
+    pub url: Option<String>,
     /// The redirect URI in it.
-    pub redirect_uri: String,
+    pub redirect_uri: Option<String>,
     /// Whether this process listens for the callback.
     pub listens: bool,
+    /// The code to type at another device.
+    pub device: Option<DevicePrompt>,
     landing: watch::Receiver<Option<Result<Status>>>,
     cancel: watch::Sender<bool>,
 }
@@ -120,7 +130,8 @@ impl Drop for SignIn {
 }
 
 /// Begins to connect: answers at once when connected with the scopes asked, fetches a service token, or begins a
-/// sign-in and listens on the loopback redirect URI (RFC 8252 section 7.3).
+/// sign-in: it listens on the loopback redirect URI (RFC 8252 section 7.3), and asks for a device code (RFC 8628) where
+/// that is the only way or no browser reaches this machine.
 ///
 /// # Errors
 /// `ConnectFailed` for a port that is taken, `InvalidScope`, and what fetching a token can raise.
@@ -142,7 +153,57 @@ pub async fn connect(engine: Arc<Engine>, request: ConnectRequest) -> Result<Con
         .integration(&key.integration.provider, Some(key.integration.grant_type))
         .await?;
     let spec = integration.spec()?;
-    let configured = integration.redirect_uri(&spec);
+    let by_browser = spec.endpoints.authorization_endpoint.is_some();
+    let (listener, begun) = if by_browser {
+        let (listener, begun) = browser(&engine, &key, &integration, &spec, &request).await?;
+        (listener, Some(begun))
+    } else {
+        (None, None)
+    };
+    let device = if !by_browser || request.headless && oauth::device::is_offered(&spec) {
+        match DeviceSignIn::begin(&engine, &key, &integration, &spec, &request.scopes).await {
+            Ok(device) => Some(device),
+            Err(error) if begun.is_some() => {
+                tracing::info!(reason = error.reason(), "no code for another device");
+                None
+            }
+            Err(error) => return Err(error.of_provider(&key.integration.provider)),
+        }
+    } else {
+        None
+    };
+    let (landed, landing) = watch::channel(None);
+    let (cancel, cancelled) = watch::channel(false);
+    let sign_in = SignIn {
+        url: begun.as_ref().map(|begun| begun.url.to_string()),
+        redirect_uri: begun.as_ref().map(|begun| begun.redirect_uri.clone()),
+        listens: listener.is_some(),
+        device: device.as_ref().map(DeviceSignIn::prompt),
+        landing,
+        cancel,
+    };
+    let ways = Ways {
+        listener,
+        begun,
+        device,
+    };
+    let timeout = request.timeout;
+    runtime::spawn(async move {
+        let outcome = race(&engine, &key, ways, cancelled, timeout).await;
+        landed.send_replace(Some(outcome));
+    });
+    Ok(Connecting::SignIn(sign_in))
+}
+
+/// Begins a sign-in in a browser, and listens for its callback where the redirect URI is on this machine.
+async fn browser(
+    engine: &Arc<Engine>,
+    key: &ConnectionKey,
+    integration: &Integration,
+    spec: &Spec,
+    request: &ConnectRequest,
+) -> Result<(Option<Listener>, Begun)> {
+    let configured = integration.redirect_uri(spec);
     // Where the redirect URI is only a name, the person pastes the URL that they came to.
     let listener = if spec.redirect.opaque {
         None
@@ -157,29 +218,15 @@ pub async fn connect(engine: Arc<Engine>, request: ConnectRequest) -> Result<Con
         .as_ref()
         .map_or(configured, |listener| listener.redirect_uri().to_owned());
     let begun = pending::begin(
-        &engine,
-        &key,
+        engine,
+        key,
         &redirect_uri,
         None,
         &request.scopes,
         request.timeout,
     )
     .await?;
-    let (landed, landing) = watch::channel(None);
-    let (cancel, cancelled) = watch::channel(false);
-    let sign_in = SignIn {
-        url: begun.url.to_string(),
-        redirect_uri,
-        listens: listener.is_some(),
-        landing,
-        cancel,
-    };
-    let timeout = request.timeout;
-    runtime::spawn(async move {
-        let outcome = race(&engine, &key, &begun, listener, cancelled, timeout).await;
-        landed.send_replace(Some(outcome));
-    });
-    Ok(Connecting::SignIn(sign_in))
+    Ok((listener, begun))
 }
 
 /// Begins a sign-in whose callback reaches the caller's own redirect URI.
@@ -246,30 +293,74 @@ pub async fn complete_connect(
     pending::complete(&engine, callback_url, session.as_ref()).await
 }
 
+/// The ways to finish a sign-in.
+struct Ways {
+    listener: Option<Listener>,
+    begun: Option<Begun>,
+    device: Option<DeviceSignIn>,
+}
+
+/// The first way that is finished wins, and ends the others.
 async fn race(
     engine: &Arc<Engine>,
     key: &ConnectionKey,
-    begun: &Begun,
-    listener: Option<Listener>,
+    ways: Ways,
     mut cancelled: watch::Receiver<bool>,
     timeout: Duration,
 ) -> Result<Status> {
+    let Ways {
+        listener,
+        begun,
+        device,
+    } = ways;
+    let begun = begun.as_ref();
     let listened = async {
-        match listener {
-            Some(listener) => listener.serve(engine, begun).await,
+        match (listener, begun) {
+            (Some(listener), Some(begun)) => listener.serve(engine, begun).await,
+            _ => std::future::pending().await,
+        }
+    };
+    let elsewhere = async {
+        match begun {
+            Some(begun) => finished_elsewhere(engine, key, begun).await,
             None => std::future::pending().await,
+        }
+    };
+    let typed = async {
+        match device {
+            Some(device) => match device.landed().await {
+                // The browser may still finish it.
+                Err(error) if begun.is_some() && *error.kind() != ErrorKind::ConnectDenied => {
+                    tracing::info!(
+                        reason = error.reason(),
+                        "the code for another device is over"
+                    );
+                    std::future::pending().await
+                }
+                landed => landed,
+            },
+            None => std::future::pending().await,
+        }
+    };
+    let abandon = async || {
+        if let Some(begun) = begun {
+            pending::abandon(engine, begun).await;
         }
     };
     let seconds = timeout.as_secs_f64();
     tokio::select! {
         status = listened => status,
-        status = finished_elsewhere(engine, key, begun) => status,
+        status = elsewhere => status,
+        status = typed => {
+            abandon().await;
+            status
+        }
         () = ended(&mut cancelled) => {
-            pending::abandon(engine, begun).await;
+            abandon().await;
             Err(Error::new(ErrorKind::ConnectFailed, "sign_in_cancelled", "the sign-in was cancelled"))
         }
         () = tokio::time::sleep(timeout) => {
-            pending::abandon(engine, begun).await;
+            abandon().await;
             Err(Error::new(
                 ErrorKind::ConnectTimeout,
                 "connect_timeout",

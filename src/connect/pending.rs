@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::clock::Timestamp;
 use crate::engine::Engine;
+use crate::engine::config::Integration;
 use crate::engine::record::Pending;
 use crate::engine::refresh::transient;
 use crate::engine::runtime::Unfinished;
@@ -31,6 +32,8 @@ pub const LIFETIME: Duration = Duration::from_secs(600);
 pub struct Begun {
     /// Where to send the person.
     pub url: Url,
+    /// The redirect URI in it.
+    pub redirect_uri: String,
     /// The state in it.
     pub state: Secret,
     /// Under which it is stored.
@@ -110,6 +113,7 @@ pub async fn begin(
     let generation = engine.store().load(key, "").await?.generation();
     Ok(Begun {
         url: authorization.url,
+        redirect_uri: redirect_uri.to_owned(),
         state: authorization.state,
         state_hash,
         expires_at,
@@ -271,35 +275,7 @@ async fn complete_row(
     fault::point("connect.exchanged");
     // So may the reply, and everything after it goes there.
     let spec = integration.spec_with(&issued.kept)?;
-    let client = integration.client(&spec);
-    let token = issued.token.clone();
-    let known = issued.account.clone();
-    let look_up = async {
-        let http = engine.http();
-        match account::account(&http, &spec, client, &token, engine.clock()).await {
-            Ok(account) => merged(known.clone(), account),
-            Err(error) => {
-                let reason = error.reason();
-                tracing::info!(reason, "the account could not be looked up");
-                known.clone()
-            }
-        }
-    };
-    let scopes = &pending.scopes;
-    if issued.refresh_token.is_some() {
-        // The grant first: a process that dies during the look-up must not lose it.
-        let generation = engine
-            .keep_grant(key, &integration, &spec, issued, scopes, known.clone())
-            .await?;
-        fault::point("connect.committed");
-        engine.label_grant(key, generation, look_up.await).await?;
-    } else {
-        // Whether an earlier refresh token is kept depends on whose account this is.
-        let account = look_up.await;
-        engine
-            .keep_grant(key, &integration, &spec, issued, scopes, account)
-            .await?;
-    }
+    keep(engine, key, &integration, &spec, issued, &pending.scopes).await?;
     engine.store().delete_pending(&row.state_hash).await?;
     engine
         .status(
@@ -310,6 +286,46 @@ async fn complete_row(
         .await
 }
 
+/// Stores what a sign-in brought, and whose it is.
+pub(super) async fn keep(
+    engine: &Arc<Engine>,
+    key: &ConnectionKey,
+    integration: &Integration,
+    spec: &Spec,
+    issued: Issued,
+    scopes: &[String],
+) -> Result<()> {
+    let client = integration.client(spec);
+    let token = issued.token.clone();
+    let known = issued.account.clone();
+    let look_up = async {
+        let http = engine.http();
+        match account::account(&http, spec, client, &token, engine.clock()).await {
+            Ok(account) => merged(known.clone(), account),
+            Err(error) => {
+                let reason = error.reason();
+                tracing::info!(reason, "the account could not be looked up");
+                known.clone()
+            }
+        }
+    };
+    if issued.refresh_token.is_some() {
+        // The grant first: a process that dies during the look-up must not lose it.
+        let generation = engine
+            .keep_grant(key, integration, spec, issued, scopes, known.clone())
+            .await?;
+        fault::point("connect.committed");
+        engine.label_grant(key, generation, look_up.await).await?;
+    } else {
+        // Whether an earlier refresh token is kept depends on whose account this is.
+        let account = look_up.await;
+        engine
+            .keep_grant(key, integration, spec, issued, scopes, account)
+            .await?;
+    }
+    Ok(())
+}
+
 fn with_callback(mut issued: Issued, callback: &Callback, spec: &Spec) -> Issued {
     for (name, value) in callback.kept(&spec.callback) {
         issued.kept.entry(name).or_insert(value);
@@ -317,7 +333,7 @@ fn with_callback(mut issued: Issued, callback: &Callback, spec: &Spec) -> Issued
     issued
 }
 
-fn exchange_failed(engine: &Engine, key: &ConnectionKey, outcome: Outcome) -> Error {
+pub(super) fn exchange_failed(engine: &Engine, key: &ConnectionKey, outcome: Outcome) -> Error {
     let again = engine.connect_command(key, false);
     let (error, description, reason) = match outcome {
         Outcome::Unknown {
@@ -368,7 +384,7 @@ fn exchange_failed(engine: &Engine, key: &ConnectionKey, outcome: Outcome) -> Er
     Error::new(kind, code, reason).hint(hint)
 }
 
-fn denied(spec: &Spec, error: &str, description: Option<String>) -> Error {
+pub(super) fn denied(spec: &Spec, error: &str, description: Option<String>) -> Error {
     let provider = &spec.name;
     let meaning = spec.errors.get(error).map(|known| known.meaning.clone());
     let words = description

@@ -576,6 +576,11 @@ impl Engine {
         &self.store
     }
 
+    /// Where its flights run.
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
     /// The HTTP client of this process.
     pub(crate) fn http(&self) -> Arc<http::Client> {
         self.http.client()

@@ -62,9 +62,9 @@ pub fn begin(
         .authorization_endpoint
         .as_deref()
         .ok_or_else(|| {
-            let device = match spec.endpoints.device_authorization_endpoint {
-                Some(_) => "; signing in by device code (RFC 8628) is not supported yet",
-                None => "",
+            let device = match super::device::is_offered(spec) {
+                true => ", and a sign-in by a device code (RFC 8628) has no callback: use connect",
+                false => "",
             };
             Error::invalid_parameter(
                 "authorization_endpoint_missing",

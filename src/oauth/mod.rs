@@ -8,6 +8,7 @@ pub mod assertion;
 pub mod authorize;
 mod client;
 mod content;
+pub mod device;
 pub mod discovery;
 mod expiry;
 mod id_token;

@@ -272,13 +272,14 @@ impl Draft<'_> {
 pub(super) struct Mask(Vec<Secret>);
 
 impl Mask {
-    const SECRET: [&str; 11] = [
+    const SECRET: [&str; 12] = [
         "access_token",
         "assertion",
         "client_assertion",
         "client_secret",
         "code",
         "code_verifier",
+        "device_code",
         "nonce",
         "refresh_token",
         "state",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::account::Asking;
 use super::client::Client;
+use super::device::DeviceAuthorization;
 use super::request::{Draft, Mask, Parameters, TOKEN_DEADLINE, Values};
 use super::response::{Asked, Issued, Outcome, Question};
 use super::{assertion, lookup, response, scope};
@@ -12,6 +13,8 @@ use crate::http::{self, Method};
 use crate::model::Account;
 use crate::provider::{ClientAuthentication, RequestRules, Spec};
 use crate::secret::{AccessToken, AuthorizationCode, PkceVerifier, RefreshToken, Secret};
+
+const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// A code and what it was asked with (RFC 6749 section 4.1.3).
 #[derive(Clone, Copy, Debug)]
@@ -280,6 +283,42 @@ pub async fn client_credentials(
     };
     let outcome = ask.send(http, clock).await;
     with_lookup(http, spec, client, outcome, clock).await
+}
+
+/// Asks for the tokens of a device code (RFC 8628 section 3.4).
+pub(super) async fn device_code(
+    http: &http::Client,
+    spec: &Spec,
+    client: Client<'_>,
+    authorization: &DeviceAuthorization,
+    scopes: &[String],
+    clock: &Clock,
+) -> Outcome {
+    let mut standard = Parameters::default();
+    standard.set("grant_type", DEVICE_CODE);
+    standard.set("device_code", authorization.device_code.expose());
+    scope::set(&mut standard, spec, "token", &[], "");
+    let by_default = RequestRules::default();
+    let ask = Ask {
+        spec,
+        client,
+        asked: Asked::Code,
+        rules: spec
+            .device
+            .as_ref()
+            .map_or(&by_default, |device| &device.poll),
+        standard,
+        values: Values::new(spec, Some(&client))
+            .with("user_code", Some(&authorization.user_code))
+            .with("scope", Some(&scope::join(spec, scopes))),
+        scopes,
+        resource: "",
+        nonce: None,
+        subject: None,
+        sent: None,
+        leaves_by: None,
+    };
+    ask.send(http, clock).await
 }
 
 /// No more than was granted, and nothing where that is all that is wanted. Scopes of another resource are not among

@@ -218,6 +218,10 @@ pub(super) fn flatten(provider: &Value, grant_type: &str) -> Option<Value> {
         let refresh = over_defaults(defaults.clone(), refresh);
         flat.insert("refresh".into(), refresh);
     }
+    if let Some(Value::Object(device)) = flat.get_mut("device") {
+        let poll = device.remove("poll").unwrap_or(Value::Null);
+        device.insert("poll".into(), over_defaults(defaults.clone(), poll));
+    }
     let token = flat.remove("token").unwrap_or(Value::Null);
     flat.insert("token".into(), over_defaults(defaults, token));
     let mut flat = Value::Object(flat);

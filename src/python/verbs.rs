@@ -238,6 +238,8 @@ struct Connect {
     scopes: Vec<String>,
     #[serde(default)]
     again: bool,
+    #[serde(default)]
+    headless: bool,
     #[serde(default = "default_connect_timeout")]
     timeout: f64,
     #[serde(default)]
@@ -528,6 +530,7 @@ fn connect_request(arguments: Value) -> Result<(ConnectRequest, String)> {
         connection,
         scopes,
         again,
+        headless,
         timeout,
         redirect_uri,
     } = read(arguments)?;
@@ -539,6 +542,7 @@ fn connect_request(arguments: Value) -> Result<(ConnectRequest, String)> {
             connection,
             scopes,
             again,
+            headless,
             timeout,
         },
         redirect_uri,
@@ -555,6 +559,12 @@ fn started(connecting: Connecting, complete: String) -> Result<Answer> {
                 "flow": flow,
                 "loopback": sign_in.listens,
                 "redirect_uri": sign_in.redirect_uri,
+                "device": sign_in.device.as_ref().map(|device| json!({
+                    "user_code": device.user_code,
+                    "verification_uri": device.verification_uri,
+                    "verification_uri_complete": device.verification_uri_complete,
+                    "expires_in": device.expires_in.as_secs_f64(),
+                })),
                 "complete": complete,
             });
             sign_ins()

@@ -360,6 +360,7 @@ def test_connect_passes_its_options(run, core):
         "connection": "ann",
         "scopes": ["a"],
         "again": True,
+        "headless": True,
         "timeout": 300.0,
     }
 

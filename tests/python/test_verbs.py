@@ -18,7 +18,15 @@ STARTED = {
     "loopback": True,
     "redirect_uri": "http://127.0.0.1:5123/callback",
     "complete": "evergrant complete-connect",
+    "device": None,
 }
+CODE = {
+    "user_code": "WDJB-MJHT",
+    "verification_uri": "https://provider/device",
+    "verification_uri_complete": "https://provider/device?user_code=WDJB-MJHT",
+    "expires_in": 900.0,
+}
+BY_CODE = {**STARTED, "url": None, "redirect_uri": None, "loopback": False, "device": CODE}
 
 
 @pytest.fixture(autouse=True)
@@ -215,8 +223,7 @@ def test_the_browser_is_the_persons_and_gets_no_key(tmp_path):
     keys = {"EVERGRANT_KEY": "k1", "EVERGRANT_KEY_FILE": "k2", "EVERGRANT_KEY_COMMAND": "k3"}
 
     _sign_in.show(
-        STARTED["url"],
-        redirect_uri=STARTED["redirect_uri"],
+        STARTED,
         open_browser=None,
         environment={"BROWSER": str(browser), "PATH": os.environ["PATH"], "KEPT": "yes", **keys},
     )
@@ -229,8 +236,7 @@ def test_the_browser_is_the_persons_and_gets_no_key(tmp_path):
 
 def test_over_ssh_the_tunnel_is_said(capsys):
     _sign_in.show(
-        STARTED["url"],
-        redirect_uri=STARTED["redirect_uri"],
+        STARTED,
         open_browser=None,
         environment={"SSH_CONNECTION": "10.0.0.9 50000 192.0.2.7 22", "USER": "ann"},
     )
@@ -240,10 +246,54 @@ def test_over_ssh_the_tunnel_is_said(capsys):
     assert "ssh -L 5123:127.0.0.1:5123 ann@192.0.2.7" in shown
 
 
+def test_a_code_is_shown_beside_the_url(capsys):
+    _sign_in.show({**STARTED, "device": CODE}, open_browser=False, environment={"SSH_CONNECTION": "1 2 192.0.2.7 22"})
+
+    shown = capsys.readouterr()
+    for expected in ("code WDJB-MJHT", CODE["verification_uri_complete"], STARTED["url"], "ssh -L 5123:127.0.0.1:5123"):
+        assert expected in shown.err
+    assert f"  {CODE['verification_uri']}\n" in shown.err
+    assert shown.out == ""
+
+
+@pytest.mark.parametrize("opens", [None, True, False])
+def test_a_code_alone_opens_no_browser(monkeypatch, capsys, opens):
+    monkeypatch.setattr(_sign_in, "_open", pytest.fail)
+
+    _sign_in.show(BY_CODE, open_browser=opens, environment={"DISPLAY": ":0"})
+
+    shown = capsys.readouterr().err
+    assert "code WDJB-MJHT" in shown
+    assert "paste" not in shown.lower()
+    assert "complete-connect" not in shown
+
+
+def test_a_callable_gets_the_link_with_the_code():
+    shown = []
+    _sign_in.show(BY_CODE, open_browser=shown.append)
+    assert shown == [CODE["verification_uri_complete"]]
+
+
+@pytest.mark.parametrize(
+    ("opens", "environment", "expected"),
+    [
+        (None, {"DISPLAY": ":0"}, False),
+        (None, {"DISPLAY": ":0", "SSH_CONNECTION": "1 2 3 4"}, True),
+        (None, {}, True),
+        (False, {"DISPLAY": ":0"}, True),
+        (True, {}, False),
+        (print, {}, False),
+    ],
+)
+def test_a_code_is_asked_for_where_nobody_opens_a_browser(monkeypatch, opens, environment, expected):
+    monkeypatch.setattr(sys, "platform", "linux")
+
+    assert _sign_in.is_headless(opens, environment) is expected
+
+
 def test_no_tunnel_is_said_for_a_redirect_elsewhere(capsys):
     _sign_in.show(
-        STARTED["url"],
-        redirect_uri="https://me.example/callback",
+        {**STARTED, "redirect_uri": "https://me.example/callback"},
         open_browser=None,
         environment={"SSH_CONNECTION": "10.0.0.9 50000 192.0.2.7 22"},
     )
@@ -255,7 +305,7 @@ def test_no_tunnel_is_said_for_a_redirect_elsewhere(capsys):
 def test_nobody_waits_for_a_browser_that_is_sent_elsewhere(monkeypatch, capsys, terminal):
     monkeypatch.setattr(_sign_in, "_terminal", lambda: terminal)
 
-    _sign_in.show(STARTED["url"], redirect_uri="https://me.example/callback", open_browser=None, environment={})
+    _sign_in.show({**STARTED, "redirect_uri": "https://me.example/callback"}, open_browser=None, environment={})
 
     shown = capsys.readouterr().err
     assert "the URL the browser ends at" in shown

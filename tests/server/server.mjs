@@ -30,6 +30,8 @@ const CONFIDENTIAL = { client_id: 'confidential:app', client_secret: ':+%/ &=~se
 const PUBLIC = { client_id: 'public-app' };
 const SERVICE = { client_id: 'service-app', client_secret: 'secret-of-the-service-app' };
 
+const DEVICE_CODE = 'urn:ietf:params:oauth:grant-type:device_code';
+
 const settings = { ...DEFAULTS };
 const faults = []; // each strikes once, in order, at the next request of its endpoint
 const requests = []; // of the token endpoint, oldest first
@@ -54,7 +56,7 @@ server.listen(0, '127.0.0.1', () => {
 process.stdin.resume().on('end', () => process.exit(0)).on('error', () => process.exit(0));
 
 function buildProvider(issuer) {
-  const person = { response_types: ['code'], grant_types: ['authorization_code', 'refresh_token'] };
+  const person = { response_types: ['code'], grant_types: ['authorization_code', 'refresh_token', DEVICE_CODE] };
   const native = { application_type: 'native', redirect_uris: REDIRECT_URIS }; // any port on loopback, RFC 8252 7.3
   const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' });
   const provider = new Provider(issuer, {
@@ -69,6 +71,7 @@ function buildProvider(issuer) {
     cookies: { keys: [randomBytes(16).toString('hex')] },
     features: {
       clientCredentials: { enabled: true },
+      deviceFlow: { enabled: true },
       introspection: { enabled: true },
       resourceIndicators: {
         enabled: true,
@@ -98,6 +101,7 @@ function buildProvider(issuer) {
       AccessToken: () => settings.access_token_ttl,
       ClientCredentials: () => settings.access_token_ttl,
       AuthorizationCode: 60,
+      DeviceCode: 600,
       Grant: 86_400,
       IdToken: 3600,
       Interaction: 600,
@@ -251,7 +255,7 @@ const CONTROL = {
 // What oidc-provider keeps. Its own memory adapter forgets all but the newest 1,000 entries, so a long run of tests
 // would lose grants; this one forgets nothing.
 const stored = new Map();
-const SECRET = new Set(['AccessToken', 'AuthorizationCode', 'ClientCredentials', 'RefreshToken']);
+const SECRET = new Set(['AccessToken', 'AuthorizationCode', 'ClientCredentials', 'DeviceCode', 'RefreshToken']);
 
 class Memory {
   constructor(kind) {
@@ -265,6 +269,10 @@ class Memory {
 
   async find(id) {
     return stored.get(`${this.kind}:${id}`);
+  }
+
+  async findByUserCode(userCode) {
+    return [...stored].find(([key, payload]) => key.startsWith(`${this.kind}:`) && payload.userCode === userCode)?.[1];
   }
 
   async findByUid(uid) {

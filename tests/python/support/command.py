@@ -57,9 +57,9 @@ class Waiting:
         self._said = ""
 
     def url(self) -> str:
-        """The URL that it shows on standard error."""
+        """The authorization URL that it shows on standard error."""
         assert self._process.stderr is not None
-        while not (found := re.search(r"https?://\S+", self._said)):
+        while not (found := re.search(r"https?://\S+redirect_uri=\S+", self._said)):
             line = self._process.stderr.readline()
             assert line, self._said
             self._said += line
@@ -72,6 +72,11 @@ class Waiting:
             line = self._process.stderr.readline()
             assert line, self._said
             self._said += line
+
+    @property
+    def shown(self) -> str:
+        """What was read of its standard error so far."""
+        return self._said
 
     def end(self) -> Done:
         """Waits until it ends."""

@@ -90,6 +90,7 @@ class AuthorizationServer:
             "revocation_endpoint": f"{self.issuer}/token/revocation",
             "introspection_endpoint": f"{self.issuer}/token/introspection",
             "userinfo_endpoint": f"{self.issuer}/me",
+            "device_authorization_endpoint": f"{self.issuer}/device/auth",
         }
 
     @property

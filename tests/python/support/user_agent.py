@@ -47,6 +47,20 @@ class UserAgent:
         """Consents and follows the redirect: what `connect(open_browser=)` calls."""
         return self.deliver(self.consent(authorization_url))
 
+    def enter(self, verification_uri_complete: str) -> str:
+        """Follows the link with a device's code in it, signs in and agrees; returns the last page's text."""
+        request = Request(verification_uri_complete)
+        for _ in range(PAGES_AT_MOST):
+            status, location, page = self._request(request)
+            form = _Form.of(page)
+            if location is not None:
+                request = Request(urljoin(request.full_url, location))
+            elif status == 200 and form.action:
+                request = self._answer(form, request.full_url, agree=True)
+            else:
+                return form.text
+        raise AuthorizationRefused(f"no end after {PAGES_AT_MOST} pages")
+
     def redirected(self, url: str) -> str:
         """Where a page of the client sends the browser: its link to the authorization server."""
         status, location, _ = self._request(Request(url))

@@ -35,14 +35,14 @@ impl Listening {
             .await
             .unwrap();
         let sign_in = signing_in(&world, request).await;
-        let asked = Url::parse(&sign_in.url).unwrap();
+        let asked = Url::parse(sign_in.url.as_deref().unwrap()).unwrap();
         let state = asked
             .query_pairs()
             .find(|(name, _)| name == "state")
             .unwrap()
             .1
             .into_owned();
-        let redirect = Url::parse(&sign_in.redirect_uri).unwrap();
+        let redirect = Url::parse(sign_in.redirect_uri.as_deref().unwrap()).unwrap();
         Self {
             world,
             sign_in,
@@ -242,7 +242,7 @@ async fn a_configured_port_and_path_are_the_ones_listened_on() {
     drop(free);
     let uri = format!("http://localhost:{port}/here/please");
     let listening = Listening::begin_at(Some(&uri), connecting()).await;
-    assert_eq!(listening.sign_in.redirect_uri, uri);
+    assert_eq!(listening.sign_in.redirect_uri.as_deref(), Some(&*uri));
     let reply = listening.get(&listening.right()).await;
     assert!(reply.starts_with("HTTP/1.1 303"), "{reply}");
     within(listening.sign_in.landed()).await.unwrap();

@@ -33,6 +33,7 @@ mod commit;
 mod configure;
 mod connect;
 mod damage;
+mod device;
 mod ended;
 mod flight;
 mod freshness;
