@@ -2,6 +2,7 @@
 //!
 //! A token's journey is a straight line down the layers: `engine`, `store`, `vault`, `oauth`, `http` and back.
 
+pub mod action;
 pub mod clock;
 pub mod connect;
 pub mod engine;

@@ -3,6 +3,7 @@
 
 mod account;
 mod assertion;
+mod action;
 mod authorize;
 mod clock;
 mod discovery;

@@ -1,0 +1,6 @@
+//! Action templates: YAML whose expressions compute requests and results.
+
+pub mod expression;
+pub mod functions;
+pub mod value;
+pub mod yaml;
