@@ -2,5 +2,6 @@
 
 pub mod expression;
 pub mod functions;
+pub mod inputs;
 pub mod value;
 pub mod yaml;

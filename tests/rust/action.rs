@@ -7,6 +7,7 @@ use crate::support;
 
 mod expressions;
 mod functions;
+mod inputs;
 mod paths;
 mod values;
 mod yaml;

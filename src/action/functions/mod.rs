@@ -17,6 +17,8 @@ mod tables;
 mod text;
 mod time;
 
+pub(super) use time::iso::read_moment;
+
 /// A function of the language.
 #[derive(Debug)]
 pub struct Function {
