@@ -9,6 +9,7 @@ mod expressions;
 mod functions;
 mod inputs;
 mod paths;
+mod templates;
 mod values;
 mod yaml;
 

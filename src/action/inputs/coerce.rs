@@ -183,10 +183,12 @@ fn moment(value: &Value) -> Option<Moment> {
     let number = match value {
         Value::Date(date) => return Some(Moment::naive(date.at(0, 0, 0, 0))),
         Value::Bool(_) => return None,
-        Value::Text(text) => match text.parse::<f64>() {
-            Ok(number) if number.is_finite() => number,
-            _ => return moment_of_text(text),
-        },
+        Value::Text(text) if NUMBER.is_match(text) => text.parse().ok()?,
+        Value::Text(text) => {
+            return MOMENT
+                .is_match(text)
+                .then(|| read_moment(&text.replace('z', "Z")))?;
+        }
         other => other.float()?,
     };
     let seconds = if number.abs() > FIRST_MILLISECONDS {
@@ -199,13 +201,13 @@ fn moment(value: &Value) -> Option<Moment> {
     epoch.plus(Duration::from_seconds(seconds).ok()?).ok()
 }
 
-fn moment_of_text(text: &str) -> Option<Moment> {
-    let text = text.trim().replace('z', "Z");
-    let has_dashes = text.get(4..5) == Some("-") && text.get(7..8) == Some("-");
-    let separator = text.get(10..11);
-    let has_separator = separator.is_none_or(|separator| "Tt _".contains(separator));
-    (has_dashes && has_separator).then(|| read_moment(&text))?
-}
+static NUMBER: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^[-+]?\d+(?:\.\d+)?$").expect("the pattern is constant"));
+static MOMENT: LazyLock<Regex> = LazyLock::new(|| {
+    let clock = r"\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:[Zz]|[-+]\d{2}:?\d{2})?";
+    Regex::new(&format!(r"^\d{{4}}-\d{{2}}-\d{{2}}(?:[Tt _]{clock})?$"))
+        .expect("the pattern is constant")
+});
 
 static ISO: LazyLock<Regex> = LazyLock::new(|| {
     let part = |unit: &str| format!(r"(?:(\d+(?:\.\d+)?){unit})?");
@@ -214,16 +216,15 @@ static ISO: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(&format!("^([-+]?)P{days}(?:T{clock})?$")).expect("the pattern is constant")
 });
 static CLOCK: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^([-+]?)(?:(\d+)(?: days?,?|,?) ?)?(\d{1,2}):(\d{2}):(\d{2}(?:\.\d{1,6})?)$")
+    Regex::new(r"^([-+]?)(?:(\d+) ?d(?:ays?)?,? ?)?(?:(\d{1,2}):(\d{2}):(\d{2}(?:\.\d{1,6})?))?$")
         .expect("the pattern is constant")
 });
 
 fn duration(value: &Value) -> Option<Duration> {
     match value {
-        Value::Integer(number) => Duration::from_microseconds(number.checked_mul(1_000_000)?).ok(),
         Value::Float(number) => Duration::from_seconds(*number).ok(),
         Value::Text(text) => duration_of_text(text),
-        _ => None,
+        other => Duration::from_microseconds(other.integer()?.checked_mul(1_000_000)?).ok(),
     }
 }
 

@@ -293,3 +293,38 @@ fn types_are_read_strictly() {
     assert!(Type::parse(&"list[".repeat(10_000)).is_err());
     assert_eq!(Type::parse("list[Int]").unwrap_err().at, 5);
 }
+
+#[test]
+fn rarer_forms_of_dates_and_durations() {
+    let rows = [
+        (r#""400 days""#, "'P1Y35D'"),
+        (r#""1d 01:02:03""#, "'P1DT1H2M3S'"),
+        (r#""PT36H""#, "'P1DT12H'"),
+        (r#""P1Y2M3DT4H5M6.789S""#, "'P1Y63DT4H5M6.789S'"),
+        (r#""-01:02:03""#, "'-PT1H2M3S'"),
+        ("true", "'PT1S'"),
+    ];
+    assert_coerces("duration", &rows);
+    assert_refuses("duration", &[r#""""#, r#""2 01:02:03""#]);
+    let rows = [
+        (r#""20240102""#, "'1970-08-23T06:15:02Z'"),
+        (r#""2024-01-02t03:04""#, "'2024-01-02T03:04:00'"),
+        (r#""2024-01-02_03:04:05z""#, "'2024-01-02T03:04:05Z'"),
+        (
+            r#""2024-01-02T03:04:05+0200""#,
+            "'2024-01-02T03:04:05+02:00'",
+        ),
+        ("20000000001", "'1970-08-20T11:33:20.001000Z'"),
+    ];
+    assert_coerces("datetime", &rows);
+    let refused = [
+        r#""1e3""#,
+        r#""nan""#,
+        r#"" 2024-01-02""#,
+        r#""2024-01-02T03""#,
+        r#""2024-01-02T03:04+02""#,
+        r#""2024-W01-1""#,
+        "true",
+    ];
+    assert_refuses("datetime", &refused);
+}
