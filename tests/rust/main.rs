@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod account;
-mod assertion;
 mod action;
+mod assertion;
 mod authorize;
 mod clock;
 mod discovery;

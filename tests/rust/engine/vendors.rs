@@ -171,7 +171,7 @@ async fn a_redirect_that_is_only_a_name_is_configured_and_sent_as_it_is() {
         panic!("nobody signed in yet");
     };
     assert!(!sign_in.listens);
-    let url = url::Url::parse(&sign_in.url).unwrap();
+    let url = url::Url::parse(sign_in.url.as_ref().unwrap()).unwrap();
     let asked: BTreeMap<String, String> = url.query_pairs().into_owned().collect();
     assert_eq!(asked["redirect_uri"], "Acme-Inc-Acme-SBX-abc");
 }
