@@ -103,7 +103,7 @@ impl Engine {
     ) -> Result<Laid> {
         let provider = self.provider_of(&key.provider)?;
         let before = match self.store.integration(key).await? {
-            Some(row) => Some(self.configuration_of(&row).await?),
+            Some(row) => replaceable(self.configuration_of(&row).await)?,
             None => None,
         };
         let named = request.settings.issuer.clone();
