@@ -7,7 +7,9 @@ use crate::support;
 
 mod expressions;
 mod functions;
+mod hostile;
 mod inputs;
+mod manual;
 mod paths;
 mod templates;
 mod values;

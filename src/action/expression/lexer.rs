@@ -114,7 +114,8 @@ fn number(rest: &str, at: usize) -> Result<(TokenKind, usize), ExpressionError> 
     let follows = rest[length..].chars().next();
     if fraction == 1 || follows.is_some_and(|next| next.is_ascii_alphanumeric() || next == '_') {
         let message = "a number is digits, perhaps a point and more digits";
-        return Err(ExpressionError::new(at..at + length + 1, message));
+        let end = at + length + follows.map_or(0, char::len_utf8);
+        return Err(ExpressionError::new(at..end, message));
     }
     let text = &rest[..length];
     let value = if fraction > 0 {

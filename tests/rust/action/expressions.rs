@@ -449,3 +449,9 @@ fn depth_and_length_have_limits() {
     }
     assert_eq!(computed(&("1 + ".repeat(250) + "1")), "251");
 }
+
+#[test]
+fn an_error_before_a_wide_character_can_be_underlined() {
+    let error = parse("3 - 1.é").unwrap_err();
+    assert_eq!(error.underlined("3 - 1.é"), "3 - 1.é\n    ^^^");
+}

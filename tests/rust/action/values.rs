@@ -221,3 +221,11 @@ fn of_a_repeated_key_of_json_the_last_member_counts() {
         "{'a': 3, 'b': 2}"
     );
 }
+
+#[test]
+fn a_float_of_json_is_read_to_its_last_digit() {
+    assert_eq!(
+        json("9.265535923212443e160").repr(),
+        "9.265535923212443e+160"
+    );
+}
