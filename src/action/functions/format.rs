@@ -187,10 +187,16 @@ fn format_value(value: &Value, spec: &str) -> Result<String, Failure> {
     }
     let (spec, kind) = Spec::read(spec)?;
     match (value, kind) {
-        (Value::Text(_), None | Some('s')) => {
+        (Value::Text(_), None | Some('s'))
+            if spec.sign == '-' && spec.grouping.is_none() && spec.align != Some('=') =>
+        {
             let text = spec.cut(&value.to_string());
             Ok(spec.pad(&text, '<'))
         }
+        (
+            Value::Bool(_) | Value::Integer(_),
+            None | Some('b' | 'c' | 'd' | 'o' | 'x' | 'X' | 'n'),
+        ) if spec.precision.is_some() => Err(Failure::new("an integer has no precision")),
         (Value::Bool(_) | Value::Integer(_), None) => spec.convert('d', value),
         (Value::Bool(_) | Value::Integer(_), Some(kind)) if "bcdoxXeEfFgGn%".contains(kind) => {
             spec.convert(kind, value)
@@ -198,6 +204,7 @@ fn format_value(value: &Value, spec: &str) -> Result<String, Failure> {
         (Value::Float(number), None) => Ok(spec.number(
             *number < 0.0 || is_minus_zero(*number),
             &spec.general(number.abs()),
+            3,
         )),
         (Value::Float(_), Some(kind)) if "eEfFgGn%".contains(kind) => spec.convert(kind, value),
         _ => Err(Failure::new(format!(
@@ -257,7 +264,8 @@ impl Spec {
         let mut spec = Self::default();
         let mut characters = text.chars().peekable();
         let second = text.chars().nth(1);
-        if second.is_some_and(|second| "<>=^".contains(second)) {
+        let has_fill = second.is_some_and(|second| "<>=^".contains(second));
+        if has_fill {
             spec.fill = characters.next().unwrap_or(' ');
         }
         spec.align = characters.next_if(|align| "<>=^".contains(*align));
@@ -266,6 +274,9 @@ impl Spec {
         }
         spec.alternate = characters.next_if_eq(&'#').is_some();
         spec.zero = characters.next_if_eq(&'0').is_some();
+        if spec.zero && !has_fill {
+            spec.fill = '0';
+        }
         spec.width = digits(&mut characters)?.unwrap_or(0);
         spec.grouping = characters.next_if(|mark| *mark == ',' || *mark == '_');
         if characters.next_if_eq(&'.').is_some() {
@@ -297,19 +308,28 @@ impl Spec {
         }
     }
 
-    /// A number's text of its magnitude, with sign, grouping and padding.
-    fn number(&self, is_negative: bool, magnitude: &str) -> String {
+    /// A number's text of its magnitude, with sign, grouping (by so many digits) and padding.
+    fn number(&self, is_negative: bool, magnitude: &str, size: usize) -> String {
         let sign = match (is_negative, self.sign) {
             (true, _) => "-",
             (false, '+') => "+",
             (false, ' ') => " ",
             _ => "",
         };
-        let magnitude = match self.grouping {
-            Some(mark) => grouped(magnitude, mark),
-            None => magnitude.to_owned(),
-        };
         let fills_inside = self.align == Some('=') || self.zero && self.align.is_none();
+        let mut digits = magnitude.to_owned();
+        let magnitude = loop {
+            let Some(mark) = self.grouping else {
+                break digits;
+            };
+            let written = grouped(&digits, mark, size);
+            // Zeros that fill are grouped too.
+            let is_short = sign.len() + written.chars().count() < self.width;
+            if !(fills_inside && self.zero && is_short) {
+                break written;
+            }
+            digits.insert(0, '0');
+        };
         if !fills_inside {
             return self.pad(&format!("{sign}{magnitude}"), '>');
         }
@@ -360,7 +380,10 @@ impl Spec {
                     _ => ("", magnitude.to_string()),
                 };
                 let prefix = if self.alternate { prefix } else { "" };
-                Ok(self.number(number < 0, &format!("{prefix}{digits}")))
+                let least = self.precision.unwrap_or(0);
+                let size = if "boxX".contains(kind) { 4 } else { 3 };
+                let text = format!("{prefix}{digits:0>least$}");
+                Ok(self.number(number < 0, &text, size))
             }
             'e' | 'E' | 'f' | 'F' | 'g' | 'G' | 'n' | '%' => {
                 let number = value.float().ok_or_else(wrong)?;
@@ -371,7 +394,7 @@ impl Spec {
                 } else {
                     text
                 };
-                Ok(self.number(is_negative, &text))
+                Ok(self.number(is_negative, &text, 3))
             }
             kind => Err(Failure::new(format!("there is no conversion {kind}"))),
         }
@@ -379,7 +402,8 @@ impl Spec {
 
     fn float(&self, number: f64, kind: char) -> String {
         if !number.is_finite() {
-            return plain_float(number);
+            let percent = if kind == '%' { "%" } else { "" };
+            return plain_float(number) + percent;
         }
         let precision = self.precision.unwrap_or(6);
         match kind {
@@ -451,14 +475,14 @@ fn without_zeros(text: &str) -> String {
     format!("{digits}{exponent}")
 }
 
-fn grouped(magnitude: &str, mark: char) -> String {
+fn grouped(magnitude: &str, mark: char, size: usize) -> String {
     let end = magnitude
-        .find(|digit: char| !digit.is_ascii_digit())
+        .find(|digit: char| !digit.is_ascii_hexdigit() || size == 3 && !digit.is_ascii_digit())
         .unwrap_or(magnitude.len());
     let (digits, rest) = magnitude.split_at(end);
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+        if index > 0 && (digits.len() - index).is_multiple_of(size) {
             out.push(mark);
         }
         out.push(digit);

@@ -210,25 +210,33 @@ fn title(character: char) -> String {
     format!("{first}{}", letters.as_str().to_lowercase())
 }
 
+/// The first letter as in a title, the others small: those are made small as a whole, for the sigma that ends a word.
+fn titled(word: &str) -> String {
+    let Some(first) = word.chars().next() else {
+        return String::new();
+    };
+    let small = word.to_lowercase();
+    title(first)
+        + small
+            .get(first.to_lowercase().map(char::len_utf8).sum()..)
+            .unwrap_or("")
+}
+
 fn capitalize(arguments: &Arguments<'_>) -> Outcome {
-    let mut letters = arguments.text(0)?.chars();
-    Ok(Value::from(match letters.next() {
-        Some(first) => title(first) + &letters.as_str().to_lowercase(),
-        None => String::new(),
-    }))
+    Ok(Value::from(titled(arguments.text(0)?)))
 }
 
 fn titleize(arguments: &Arguments<'_>) -> Outcome {
-    let mut text = String::new();
-    let mut is_inside = false;
+    let (mut text, mut word) = (String::new(), String::new());
     for character in arguments.text(0)?.chars() {
-        if is_inside {
-            text.extend(character.to_lowercase());
+        if character.is_lowercase() || character.is_uppercase() {
+            word.push(character);
         } else {
-            text.push_str(&title(character));
+            text.push_str(&titled(&std::mem::take(&mut word)));
+            text.push(character);
         }
-        is_inside = character.is_lowercase() || character.is_uppercase();
     }
+    text.push_str(&titled(&word));
     Ok(Value::from(text))
 }
 

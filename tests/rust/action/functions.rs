@@ -400,3 +400,31 @@ fn addresses() {
         r#"FN.normalize_email("x")"#,
     ]);
 }
+
+#[test]
+fn formats_as_python_lays_them_out() {
+    assert_values(&[
+        (
+            r#"FN.format("{:05}|{:<05}|{:^07.2f}", "ab", 5, 1.5)"#,
+            "'ab000|50000|01.5000'",
+        ),
+        (
+            r#"FN.format("{:010,}|{:010,}|{:_x}", 5, -7, 1234567)"#,
+            "'00,000,005|-0,000,007|12_d687'",
+        ),
+        (r#"FN.format("{:%}", float("inf"))"#, "'inf%'"),
+        (r#""%.3d" % -7"#, "'-007'"),
+        (r#"FN.titleize("ΑΣ Σ")"#, "'Ας Σ'"),
+        (r#"FN.capitalize("ΑΣ")"#, "'Ας'"),
+        (
+            r#"str(FN.parse_datetime("2024  5", "%Y %d"))"#,
+            "'2024-01-05 00:00:00'",
+        ),
+    ]);
+    assert_failures(&[
+        r#"FN.format("{:+}", "ab")"#,
+        r#"FN.format("{:,}", "ab")"#,
+        r#"FN.format("{:.3}", 5)"#,
+        r#"FN.format("{:=6}", "ab")"#,
+    ]);
+}

@@ -279,7 +279,10 @@ impl Reader<'_> {
                 self.found.year = Some(year + if year < 69 { 2000 } else { 1900 });
             }
             'm' => self.found.month = Some(self.number(2, 1, 12)?),
-            'd' => self.found.day = Some(self.number(2, 1, 31)?),
+            'd' => {
+                self.rest = self.rest.strip_prefix(' ').unwrap_or(self.rest);
+                self.found.day = Some(self.number(2, 1, 31)?);
+            }
             'j' => self.found.day_of_year = Some(self.number(3, 1, 366)?),
             'H' => self.found.hour = Some(self.number(2, 0, 23)?),
             'I' => {
