@@ -37,7 +37,7 @@ def show(
     if code is not None:
         _show_code(code, alone=url is None)
     if url is None:
-        if callable(open_browser):
+        if code is not None and callable(open_browser):
             open_browser(code["verification_uri_complete"] or code["verification_uri"])
         return
     if callable(open_browser):
