@@ -126,6 +126,7 @@ def test_a_workspace_awaits_from_itself(core):
 def test_a_sign_in_is_awaited(core):
     core.answers["connect_start"] = {
         "url": "https://a",
+        "device": None,
         "flow": 7,
         "redirect_uri": "http://127.0.0.1:1/callback",
         "complete": "evergrant complete-connect",
@@ -143,6 +144,7 @@ def test_a_sign_in_is_awaited(core):
 def test_a_cancelled_sign_in_is_given_up(core, run):
     core.answers["connect_start"] = {
         "url": "https://a",
+        "device": None,
         "flow": 7,
         "redirect_uri": "http://127.0.0.1:1/callback",
         "complete": "evergrant complete-connect",
