@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{ConnectionKey, Grant, GrantType};
+use crate::model::{ConnectionKey, Grant, GrantType, IntegrationKey};
 use crate::provider::Spec;
 
 impl Engine {
@@ -136,6 +136,32 @@ impl Engine {
             ),
         )
         .hint(self.connect_command(key, true))
+    }
+
+    pub(super) fn connection_unreadable(&self, key: &IntegrationKey) -> Error {
+        let reason = format!(
+            "{} holds a connection of {} ({}) that can't be read",
+            self.store.location(),
+            key.provider,
+            key.grant_type
+        );
+        let error = Error::store("store_damaged", reason);
+        match self.store.set_aside() {
+            Some(command) => error.hint(command),
+            None => error,
+        }
+    }
+
+    pub(super) fn refresh_token_held(&self, key: &ConnectionKey, holder: &ConnectionKey) -> Error {
+        Error::invalid_parameter(
+            "refresh_token_held",
+            format!(
+                "the connection {} of {} holds this refresh token already: two that refresh it would end each other",
+                holder.connection, holder.integration.provider
+            ),
+        )
+        .of_provider(&key.integration.provider)
+        .hint(self.command(&format!("status {}", holder.integration.provider)))
     }
 
     pub(super) fn token_reissued(&self, key: &ConnectionKey) -> Error {

@@ -336,20 +336,6 @@ impl Engine {
     }
 }
 
-impl Engine {
-    fn refresh_token_held(&self, key: &ConnectionKey, holder: &ConnectionKey) -> Error {
-        Error::invalid_parameter(
-            "refresh_token_held",
-            format!(
-                "the connection {} of {} holds this refresh token already: two that refresh it would end each other",
-                holder.connection, holder.integration.provider
-            ),
-        )
-        .of_provider(&key.integration.provider)
-        .hint(self.command(&format!("status {}", holder.integration.provider)))
-    }
-}
-
 /// Whether two grants are of one account, client and server, so that the refresh token of the one may serve the other.
 fn is_the_same(old: &Grant, new: &Grant) -> bool {
     old.refusal.is_none()

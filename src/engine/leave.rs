@@ -50,15 +50,22 @@ impl Engine {
         self.require_writable("remove")?;
         let mut report = Report::begin();
         loop {
-            for row in self.all_connections(Some(&meant.key)).await? {
+            let found = self.all_connections(Some(&meant.key)).await?;
+            for row in &found {
                 self.leave(&meant, &row.key, revoke, &mut report).await?;
             }
             fault::point("remove.left");
             match &meant.row {
-                // A sign-in that ended meanwhile is left as well: what it brought has to be revoked.
                 Some(row)
                     if row.key == meant.key
-                        && !self.store.delete_integration(&meant.key).await? => {}
+                        && !self.store.delete_integration(&meant.key).await? =>
+                {
+                    // A sign-in that ended meanwhile is left as well: what it brought has to be revoked. What holds a
+                    // grant and is not found can't be read.
+                    if found.is_empty() {
+                        return Err(self.connection_unreadable(&meant.key));
+                    }
+                }
                 _ => break,
             }
         }

@@ -316,3 +316,15 @@ async fn a_row_that_is_no_row_of_ours_leaves_the_others_alone() {
     let found = engine.connections(None, Some(USER)).await.unwrap();
     assert_eq!(found.len(), 1, "the sound ones are listed");
 }
+
+#[tokio::test]
+async fn a_connection_that_cannot_be_read_stops_the_removal_of_its_integration_with_the_next_step()
+{
+    let kept = Kept::new().await;
+    let path = kept.changed("UPDATE connections SET state = 'connectee' WHERE connection = 'bob'");
+    let engine = kept.open(&path).await.unwrap();
+    let error = within(engine.remove("acme", Some(USER), false))
+        .await
+        .unwrap_err();
+    assert!(helps(&error, &path), "{error}");
+}
