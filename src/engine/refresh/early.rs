@@ -11,7 +11,7 @@ impl Lead<'_> {
         let (Some(min_age), Some(stored)) = (self.spec.lifetimes.min_age, &self.token) else {
             return Ok(());
         };
-        let now = self.engine.clock.wall();
+        let now = stored.now(&self.engine.clock);
         let min_age = Duration::from_secs_f64(min_age.clamp(0.0, 1e9));
         let left = stored.token.obtained_at.after(min_age).since(now);
         if left.is_zero() || stored.used_up(now) {
@@ -32,11 +32,11 @@ impl Lead<'_> {
             .refresh
             .as_ref()
             .is_some_and(|refresh| refresh.uses_access_token);
-        let now = self.engine.clock.wall();
+        let clock = &self.engine.clock;
         uses_access_token
             && self
                 .token
                 .as_ref()
-                .is_some_and(|stored| !stored.used_up(now))
+                .is_some_and(|stored| !stored.used_up(stored.now(clock)))
     }
 }

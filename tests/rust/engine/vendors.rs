@@ -77,6 +77,32 @@ async fn a_token_that_is_too_young_is_not_renewed() {
 }
 
 #[tokio::test]
+async fn a_clock_set_back_keeps_no_token_too_young() {
+    let world = renewing().await;
+    sign_in(&world, two_months("at-1")).await;
+    world.advance(86_400);
+    world.clock.jump_wall(-2 * 86_400_000);
+    world.server.answers(two_months("at-2"));
+    let renewed = world
+        .token_for(|request| request.replacing = Some("at-1".into()))
+        .await;
+    assert_eq!(renewed.unwrap(), "at-2");
+}
+
+#[tokio::test]
+async fn a_clock_set_back_lets_no_ended_token_renew_itself() {
+    let world = renewing().await;
+    sign_in(&world, two_months("at-1")).await;
+    world.advance(61 * 86_400);
+    world.clock.jump_wall(-2 * 86_400_000);
+    assert_eq!(
+        failure(world.token().await),
+        ("reauthorization", "no_refresh_token")
+    );
+    assert_eq!(world.server.count(), 1);
+}
+
+#[tokio::test]
 async fn a_provider_that_repeats_its_token_is_not_asked_before_it_ends() {
     let file = acme("{rotates: never}", "lifetimes: {same_until_expiry: true}");
     let world = World::with_file(&file).await.service().await;
