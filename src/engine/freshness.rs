@@ -149,7 +149,8 @@ impl Freshness {
     }
 }
 
-/// Judges a stored token at the instant `now` ([`StoredToken::now`]). `revision` is the integration's when only that revision's tokens count.
+/// Judges a stored token at the instant `now` ([`StoredToken::now`]). `revision` is the integration's when only that
+/// revision's tokens count.
 pub fn judge(
     stored: Option<&StoredToken>,
     key: &ConnectionKey,

@@ -147,8 +147,8 @@ impl Engine {
         };
         let need = request.need();
         let service = key.integration.grant_type == GrantType::ClientCredentials;
-        // What was fetched for this very call, and the generation before.
-        let mut flown: Option<(Arc<StoredToken>, u64)> = None;
+        // What was fetched for this very call, the generation before, and whether this call led.
+        let mut flown: Option<(Arc<StoredToken>, u64, bool)> = None;
         let mut once_more = true;
         loop {
             let Some(row) = &meant.row else {
@@ -197,7 +197,7 @@ impl Engine {
             {
                 return Err(self.min_ttl_too_long(min_ttl, lifetime));
             }
-            if let Some((fetched, before)) = flown
+            if let Some((fetched, before, led)) = flown
                 && freshness != Freshness::Reconfigured
                 && (loaded.generation() == before || stored.as_deref() == Some(&*fetched))
             {
@@ -206,15 +206,16 @@ impl Engine {
                     judge(Some(&fetched), key, &need, revision, now),
                     Freshness::Expired | Freshness::BelowMinTtl
                 );
-                if !(once_more && short && fetched.outlives(&need)) {
+                if !(short && fetched.outlives(&need) && (once_more || !led)) {
                     // A lifetime of zero serves those who waited. One that another grant has replaced serves nobody.
                     let stored = fetched;
                     self.check_scopes(&meant, key, &loaded, &stored, &request.scopes)
                         .await?;
                     return Ok(self.cache.put(key, stored, loaded.generation(), era));
                 }
-                // The machine slept while the reply was under way, and the token is over, or nearly so.
-                once_more = false;
+                // The machine slept while the reply was under way, and the token is over, or nearly so; or another's
+                // flight adopted a token that is older than this call, and too short for it.
+                once_more &= !led;
             }
             let order = Order {
                 key: key.clone(),
@@ -225,19 +226,12 @@ impl Engine {
             let seat = self
                 .flights
                 .board(key, &resource, || refresh::refresh(Arc::clone(self), order));
-            let (same_resource, leads, boarded_at) =
-                (seat.same_resource, seat.leads, self.clock.wall());
+            let (same_resource, leads) = (seat.same_resource, seat.leads);
             flown = None;
             match seat.landed().await {
                 _ if !same_resource => {}
-                // Another's flight may have adopted a token that is older than this call, and too short for it.
-                Ok(landed)
-                    if !leads
-                        && landed.token.obtained_at < boarded_at
-                        && judge(Some(&landed), key, &need, revision, self.clock.wall())
-                            == Freshness::BelowMinTtl => {}
                 Ok(landed) if Some(&landed.token.value) != request.replacing.as_ref() => {
-                    flown = Some((landed, loaded.generation()));
+                    flown = Some((landed, loaded.generation(), leads));
                 }
                 // Another's flight may have begun before the token was refused.
                 Ok(_) if !leads => {}
