@@ -116,9 +116,10 @@ async fn asked(sought: &Arc<Sought>) -> Result<Asked> {
     let (answer, answered) = oneshot::channel();
     let runtime = sought.engine.runtime().clone();
     let sought = Arc::clone(sought);
+    let unfinished = Unfinished::begin();
     runtime.spawn(async move {
-        let _unfinished = Unfinished::begin();
         drop(answer.send(sought.ask().await));
+        drop(unfinished);
     });
     answered
         .await
