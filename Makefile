@@ -25,6 +25,7 @@ test: dev ## all tests: the core without Python, then the package
 	@$(VENV)/python -m pytest $(PYTEST_ARGUMENTS)
 
 test-exits: dev ## a thousand exits of each program that a test ends, and what takes minutes (hours; EXITS=20 is less)
+	maturin develop --release --uv --quiet --group demo # what users run; `make dev` puts the debug build back
 	@$(VENV)/python -m pytest -q tests/python/long $(PYTEST_ARGUMENTS)
 
 lint: dev ## formatting, clippy, ruff, mypy, pyright, the stubs, the layers

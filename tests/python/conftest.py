@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ from fake_core import core  # noqa: F401 - a fixture: a stand-in for the Rust co
 from support import AuthorizationServer, Program, UserAgent, leaks
 
 CLEARED = ("EVERGRANT_", "XDG_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_", "BROWSER")
+
+# A shell that starts us in the background has us ignore Ctrl-C, and what we start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _secrets: Callable[[], list[tuple[str, str]]] = list  # what the leak check looks for, as of now
 

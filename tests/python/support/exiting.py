@@ -116,10 +116,10 @@ class Lane:
             return False
 
 
-def lanes(folder: Path, server: AuthorizationServer) -> list[Lane]:
-    """New stores in `folder`, beside each of which one program ends at a time."""
+def lanes(folder: Path, server: AuthorizationServer, number: int = LANES) -> list[Lane]:
+    """New stores in `folder`, so many, beside each of which one program ends at a time."""
     server.reset()
-    return [Lane(folder / f"{number}", server) for number in range(LANES)]
+    return [Lane(folder / f"{lane}", server) for lane in range(number)]
 
 
 def run(ending: Ending, times: int, beside: list[Lane], server: AuthorizationServer) -> Figures:
