@@ -19,7 +19,7 @@ use crate::model::{Account, ConnectionKey, Status};
 use crate::oauth::authorize::{self, Callback};
 use crate::oauth::response::{Issued, Outcome};
 use crate::oauth::token::CodeExchange;
-use crate::oauth::{self, account};
+use crate::oauth::{self, account, pushed};
 use crate::provider::Spec;
 use crate::secret::Secret;
 use crate::store::PendingRow;
@@ -78,6 +78,13 @@ pub async fn begin(
         &scopes,
         None,
     )?;
+    let authorization = if pushed::is_wanted(&spec) {
+        pushed::push(&engine.http(), &spec, client, authorization, engine.clock())
+            .await
+            .map_err(|error| error.of_provider(&key.integration.provider))?
+    } else {
+        authorization
+    };
     let state_hash = hash(&authorization.state);
     let lifetime = lifetime.max(LIFETIME);
     let pending = Pending {

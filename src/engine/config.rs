@@ -8,6 +8,7 @@ use crate::engine::record::Configuration;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{GrantType, IntegrationKey};
 use crate::oauth;
+use crate::oauth::discovery::Metadata;
 use crate::provider::catalog::{self, Provider};
 use crate::provider::{ClientAuthentication, Registration, Spec};
 use crate::store::IntegrationRow;
@@ -77,6 +78,21 @@ impl Integration {
             secret,
             authentication,
         }
+    }
+}
+
+impl Configuration {
+    /// Takes over what an issuer says of itself. Its scopes are not among it: they never widen what is asked.
+    pub(super) fn learn(&mut self, metadata: &Metadata) {
+        self.overrides.discovered = metadata.endpoints.clone();
+        self.overrides.pushed = metadata.require_pushed_authorization_requests;
+        self.issuer_promised = metadata.authorization_response_iss_parameter_supported;
+        self.discovery_due = false;
+    }
+
+    /// Forgets it.
+    pub(super) fn unlearn(&mut self) {
+        self.learn(&Metadata::default());
     }
 }
 
@@ -245,12 +261,10 @@ impl Engine {
         mut integration: Integration,
     ) -> Result<Integration> {
         let issuer = integration.configuration.issuer.clone().unwrap_or_default();
-        let (endpoints, issuer_promised) = self
+        let metadata = self
             .metadata(&integration.provider, row.key.grant_type, &issuer)
             .await?;
-        integration.configuration.overrides.discovered = endpoints;
-        integration.configuration.issuer_promised = issuer_promised;
-        integration.configuration.discovery_due = false;
+        integration.configuration.learn(&metadata);
         let revision = row.revision + 1;
         let sealed = self
             .seal(

@@ -143,7 +143,7 @@ impl Engine {
             let none = Endpoints::default();
             let found = discovered
                 .as_ref()
-                .map_or(&none, |(endpoints, _)| endpoints);
+                .map_or(&none, |metadata| &metadata.endpoints);
             self.registered(&provider, key.grant_type, found, issuer, redirect_uri)
                 .await
                 .map_err(|error| error.of_provider(&key.provider))?
@@ -168,15 +168,13 @@ impl Engine {
             if !borrows {
                 complete_client(&mut configuration, &provider, key.grant_type);
             }
-            if let Some((endpoints, issuer_promised)) = &discovered {
-                configuration.overrides.discovered = endpoints.clone();
-                configuration.issuer_promised = *issuer_promised;
-                configuration.discovery_due = false;
+            if let Some(metadata) = &discovered {
+                configuration.learn(metadata);
             } else if issuer.is_some()
                 && (configuration.overrides.discovered.is_empty()
                     || stored.as_ref().and_then(|stored| stored.issuer.as_deref()) != issuer)
             {
-                configuration.overrides.discovered = Endpoints::default();
+                configuration.unlearn();
                 configuration.discovery_due = true;
             }
             self.check(key, &configuration, borrows)
@@ -495,8 +493,7 @@ fn merge(configuration: &mut Configuration, request: &Configure) -> Result<()> {
     if let Some(issuer) = &settings.issuer {
         configuration.issuer = Some(issuer.clone()).filter(|issuer| !issuer.is_empty());
         if issuer.is_empty() {
-            configuration.overrides.discovered = Endpoints::default();
-            configuration.issuer_promised = false;
+            configuration.unlearn();
         }
     }
     let Overrides {

@@ -47,10 +47,10 @@ impl Engine {
         provider: &Provider,
         grant_type: GrantType,
         asked: &str,
-    ) -> Result<(Endpoints, bool)> {
+    ) -> Result<Metadata> {
         let from = provider.discovery_from(grant_type);
         let (http, clock, asked) = (self.http(), self.clock.clone(), asked.to_owned());
-        let metadata: Metadata = on_runtime(&self.runtime, async move {
+        on_runtime(&self.runtime, async move {
             match from {
                 Some(DiscoveryFrom::ProtectedResource) => {
                     discovery::discover_for(&http, &asked, &clock).await
@@ -58,11 +58,7 @@ impl Engine {
                 _ => discovery::discover(&http, &asked, &clock).await,
             }
         })
-        .await?;
-        Ok((
-            metadata.endpoints,
-            metadata.authorization_response_iss_parameter_supported,
-        ))
+        .await
     }
 
     /// A client of our own, where the provider registers one for whoever asks.

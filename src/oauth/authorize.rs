@@ -33,6 +33,8 @@ pub struct Authorization {
     pub verifier: Option<PkceVerifier>,
     /// The nonce that the ID token must repeat, where `openid` is asked for.
     pub nonce: Option<Secret>,
+    /// What the URL carries, for a server that wants it beforehand.
+    pub(super) parameters: Parameters,
 }
 
 impl fmt::Debug for Authorization {
@@ -117,16 +119,12 @@ pub fn begin(
         },
         &values,
     )?;
-    let url = if spec.authorization.fragment {
-        behind_fragment(endpoint, &parameters)?
-    } else {
-        in_query(endpoint, &parameters)?
-    };
     Ok(Authorization {
-        url,
+        url: carrying(spec, &parameters)?,
         state,
         verifier: verifier.map(PkceVerifier::from),
         nonce: asks_identity.then_some(nonce),
+        parameters,
     })
 }
 
@@ -348,6 +346,17 @@ fn hex_challenge(verifier: &str) -> String {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
+}
+
+/// The URL of the authorization endpoint that carries `parameters` where its page reads them.
+pub(super) fn carrying(spec: &Spec, parameters: &Parameters) -> Result<Url> {
+    let endpoint = spec.endpoints.authorization_endpoint.as_deref();
+    let endpoint = endpoint.unwrap_or_default();
+    if spec.authorization.fragment {
+        behind_fragment(endpoint, parameters)
+    } else {
+        in_query(endpoint, parameters)
+    }
 }
 
 fn in_query(endpoint: &str, parameters: &Parameters) -> Result<Url> {

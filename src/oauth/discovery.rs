@@ -28,6 +28,8 @@ pub struct Metadata {
     pub grant_types_supported: Vec<String>,
     /// It promises to name itself in callbacks (RFC 9207).
     pub authorization_response_iss_parameter_supported: bool,
+    /// It takes pushed authorization requests only (RFC 9126 section 5).
+    pub require_pushed_authorization_requests: bool,
 }
 
 /// Fetches the metadata of `issuer`, which must be the issuer's own spelling (RFC 8414 section 3.3).
@@ -257,6 +259,7 @@ fn read(document: &Value, issuer: &str, asked: &Url) -> Result<Metadata> {
         );
         return Err(rejected("discovery_malformed", reason));
     }
+    let flag = |name: &str| document.get(name).and_then(Value::as_bool).unwrap_or(false);
     Ok(Metadata {
         endpoints,
         scopes_supported: texts(document, "scopes_supported"),
@@ -266,10 +269,10 @@ fn read(document: &Value, issuer: &str, asked: &Url) -> Result<Metadata> {
             "token_endpoint_auth_methods_supported",
         ),
         grant_types_supported: texts(document, "grant_types_supported"),
-        authorization_response_iss_parameter_supported: document
-            .get("authorization_response_iss_parameter_supported")
-            .and_then(Value::as_bool)
-            .unwrap_or(false),
+        authorization_response_iss_parameter_supported: flag(
+            "authorization_response_iss_parameter_supported",
+        ),
+        require_pushed_authorization_requests: flag("require_pushed_authorization_requests"),
     })
 }
 

@@ -15,6 +15,7 @@ mod id_token;
 mod keep;
 mod lookup;
 pub mod paths;
+pub mod pushed;
 mod refusal;
 pub mod registration;
 mod request;

@@ -207,6 +207,8 @@ pub struct Overrides {
     pub token_parameters: BTreeMap<String, String>,
     pub scope_separator: Option<String>,
     pub pkce: Option<bool>,
+    /// The server takes pushed authorization requests only (RFC 9126 section 5).
+    pub pushed: bool,
 }
 
 impl fmt::Debug for Overrides {
@@ -227,6 +229,7 @@ impl fmt::Debug for Overrides {
             .field("token_parameters", &names(&self.token_parameters))
             .field("scope_separator", &self.scope_separator)
             .field("pkce", &self.pkce)
+            .field("pushed", &self.pushed)
             .finish()
     }
 }

@@ -130,6 +130,7 @@ fn make_for(
     spec.authorization
         .parameters
         .extend(overrides.authorization_parameters.clone());
+    spec.authorization.pushed |= overrides.pushed;
     spec.token
         .parameters
         .extend(overrides.token_parameters.clone());

@@ -108,6 +108,8 @@ pub struct AuthorizationRules {
     pub rename: BTreeMap<String, String>,
     pub omit: Vec<String>,
     pub fragment: bool,
+    /// The request is pushed first (RFC 9126).
+    pub pushed: bool,
     pub note: Option<String>,
 }
 

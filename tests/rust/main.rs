@@ -16,6 +16,7 @@ mod model;
 mod opening;
 mod paths;
 mod provider;
+mod pushed;
 mod redact;
 mod response;
 mod review;

@@ -433,3 +433,42 @@ account: {url: '{api}/{org}/me', email: email}",
     assert_eq!(world.server.received("/o-7/me").len(), 1);
     assert_eq!(status.account.as_deref(), Some("ann@acme.com"));
 }
+
+#[tokio::test]
+async fn a_server_that_takes_pushed_requests_only_gets_them() {
+    let world = World::bare().await;
+    let base = world.server.base.clone();
+    let metadata = json!({
+        "issuer": base, "authorization_endpoint": format!("{base}/authorize"),
+        "token_endpoint": format!("{base}/token"), "require_pushed_authorization_requests": true,
+        "pushed_authorization_request_endpoint": format!("{base}/par"),
+    });
+    let place = "/.well-known/oauth-authorization-server";
+    world
+        .server
+        .answers_at(place, Answer::json(200, "", metadata));
+    world
+        .configure_with(USER, |request| {
+            request.settings.endpoints = None;
+            request.settings.issuer = Some(base);
+        })
+        .await
+        .unwrap();
+    let reference = json!({"request_uri": "urn:example:1", "expires_in": 60});
+    world
+        .server
+        .answers_at("/par", Answer::json(201, "", reference));
+    let begun = begun(&world).await;
+    let shown = asked(&begun);
+    assert_eq!(
+        shown.keys().collect::<Vec<_>>(),
+        ["client_id", "request_uri"]
+    );
+    assert_eq!(shown["request_uri"], "urn:example:1");
+    let form = &world.server.received("/par")[0].form;
+    assert_eq!(form["state"], begun.state.expose());
+    assert_eq!(form["client_id"], "client-1");
+    assert_eq!(form["redirect_uri"], HERE);
+    let status = completed(&world, &callback(&begun, "code=c-1")).await;
+    assert_eq!(status.unwrap().state, State::Connected);
+}
