@@ -8,8 +8,9 @@ use crate::engine::config::{Integration, Meant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ConnectionKey, Grant, GrantType, Report, State, Status};
 use crate::oauth::response::Outcome;
-use crate::oauth::{self, account::Probe};
+use crate::oauth::{self, account::Probe, introspection};
 use crate::provider::{Spec, scope};
+use crate::secret::AccessToken;
 use crate::store::{ConnectionRow, Loaded, StoredState};
 use crate::vault::{Kind, Subject};
 
@@ -154,12 +155,15 @@ impl Engine {
             oauth::token::client_credentials(&self.http(), &spec, client, &scopes, "", &self.clock)
                 .await;
         let (error, reason) = match outcome {
-            Outcome::Issued(_) => {
+            Outcome::Issued(issued) => {
                 report.step(
                     "token endpoint",
                     true,
                     "issued a token, which was thrown away",
                 );
+                let token = &issued.token.value;
+                let hint = self.command(&format!("status {}", integration.key.provider));
+                self.introspect(&spec, client, token, hint, report).await;
                 return Ok(());
             }
             Outcome::Unusable { rule, .. } => (None, rule),
@@ -236,14 +240,57 @@ impl Engine {
                 report.step("account", false, reason.clone());
                 report.reason = Some(reason);
                 report.hint = Some(self.connect_command(key, true));
+                return Ok(());
             }
             Err(error) => {
                 report.step("account", false, error.reason().to_owned());
                 report.reason = Some(error.reason().to_owned());
                 report.hint = Some(self.command(&format!("test {}", key.integration.provider)));
+                return Ok(());
             }
         }
+        let (token, hint) = (&stored.token.value, self.connect_command(key, true));
+        self.introspect(&spec, client, token, hint, report).await;
         Ok(())
+    }
+
+    /// Asks the authorization server itself about a token (RFC 7662), where it can be asked.
+    async fn introspect(
+        &self,
+        spec: &Spec,
+        client: oauth::Client<'_>,
+        token: &AccessToken,
+        hint: String,
+        report: &mut Report,
+    ) {
+        if !introspection::is_offered(spec, &client) {
+            return;
+        }
+        let http = self.http();
+        let told = introspection::introspect(&http, spec, client, token, &self.clock);
+        let reason = match told.await {
+            Ok(told) if told.active => {
+                let detail = match told.expires_at {
+                    Some(end) => {
+                        let seconds = end.since(self.clock.wall()).as_secs();
+                        format!("the token is valid for {} min", seconds / 60)
+                    }
+                    None => "the token is valid".to_owned(),
+                };
+                report.step("introspection", true, detail);
+                return;
+            }
+            Ok(_) => format!("{} says that the token is not valid", spec.name),
+            // Not every client may ask: that says nothing of the token.
+            Err(error) if matches!(*error.kind(), ErrorKind::ProviderRejected { .. }) => {
+                report.step("introspection", true, error.reason().to_owned());
+                return;
+            }
+            Err(error) => error.reason().to_owned(),
+        };
+        report.step("introspection", false, reason.clone());
+        report.reason = Some(reason);
+        report.hint = Some(hint);
     }
 
     /// Base and additional scopes, and those asked for one connection.

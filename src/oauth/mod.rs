@@ -12,6 +12,7 @@ pub mod device;
 pub mod discovery;
 mod expiry;
 mod id_token;
+pub mod introspection;
 mod keep;
 mod lookup;
 pub mod paths;

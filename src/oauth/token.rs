@@ -7,7 +7,7 @@ use super::client::Client;
 use super::device::DeviceAuthorization;
 use super::request::{Draft, Mask, Parameters, TOKEN_DEADLINE, Values};
 use super::response::{Asked, Issued, Outcome, Question};
-use super::{assertion, lookup, response, scope};
+use super::{assertion, introspection, lookup, response, scope};
 use crate::clock::{Clock, Monotonic};
 use crate::http::{self, Method};
 use crate::model::Account;
@@ -406,6 +406,24 @@ impl Ask<'_> {
             received_at,
             mask: &mask,
         };
-        response::read(&reply, &question)
+        let mut outcome = response::read(&reply, &question);
+        if let Outcome::Issued(issued) = &mut outcome
+            && self.spec.reply.expires.source.as_deref() == Some("introspection")
+            && introspection::is_offered(self.spec, &self.client)
+            // A new refresh token is stored first of all.
+            && issued.refresh_token.is_none()
+        {
+            let (spec, client, token) = (self.spec, self.client, &issued.token.value);
+            match introspection::introspect(http, spec, client, token, clock).await {
+                Ok(told) => issued.token.expires_at = told.expires_at,
+                Err(error) => {
+                    tracing::info!(
+                        reason = error.reason(),
+                        "nobody knows how long the token lives"
+                    );
+                }
+            }
+        }
+        outcome
     }
 }

@@ -37,6 +37,7 @@ mod device;
 mod ended;
 mod flight;
 mod freshness;
+mod introspection;
 mod leave;
 mod loopback;
 mod meanwhile;
