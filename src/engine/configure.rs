@@ -177,6 +177,10 @@ impl Engine {
                 configuration.unlearn();
                 configuration.discovery_due = true;
             }
+            if let Some(from) = &configuration.exchange_from {
+                let source = self.exchange_source(key, from).await;
+                source.map_err(|error| error.of_provider(&key.provider))?;
+            }
             self.check(key, &configuration, borrows)
                 .map_err(|error| self.ready_to_paste(error.of_provider(&key.provider), request))?;
             if stored.as_ref() == Some(&configuration) {
@@ -332,7 +336,10 @@ impl Engine {
             .of_provider(&key.provider)
             .hint(self.command(&format!("configure {} --client-id CLIENT_ID", key.provider))));
         }
-        if key.grant_type == GrantType::ClientCredentials && configuration.client_secret.is_none() {
+        if key.grant_type == GrantType::ClientCredentials
+            && configuration.client_secret.is_none()
+            && configuration.exchange_from.is_none()
+        {
             return Err(Error::invalid_parameter(
                 "client_secret_missing",
                 format!("a client credentials grant of {name} needs a client secret"),
@@ -388,7 +395,13 @@ impl Engine {
                     endpoints.contains_key("authorization_endpoint")
                         || endpoints.contains_key("device_authorization_endpoint")
                 });
+        let exchanges = request
+            .settings
+            .exchange_from
+            .as_deref()
+            .is_some_and(|from| !from.is_empty());
         let grant_type = if signs_in
+            && !exchanges
             && provider
                 .grant_types()
                 .contains(&GrantType::AuthorizationCode)
@@ -461,15 +474,8 @@ fn merge(configuration: &mut Configuration, request: &Configure) -> Result<()> {
         settings,
         ..
     } = request;
-    if settings
-        .exchange_from
-        .as_deref()
-        .is_some_and(|from| !from.is_empty())
-    {
-        return Err(Error::invalid_parameter(
-            "not_supported",
-            "exchange_from (token exchange, RFC 8693) is not supported yet",
-        ));
+    if let Some(from) = &settings.exchange_from {
+        configuration.exchange_from = Some(from.clone()).filter(|from| !from.is_empty());
     }
     if let Some(client_id) = client_id {
         configuration.client_id = Some(client_id.trim().to_owned()).filter(|id| !id.is_empty());

@@ -7,6 +7,7 @@ mod complaint;
 pub mod config;
 pub mod configure;
 pub mod due;
+mod exchange;
 mod extra;
 pub mod file;
 pub mod flight;

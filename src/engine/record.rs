@@ -31,6 +31,8 @@ pub struct Configuration {
     pub discovery_due: bool,
     /// Whether the server promised `iss` in its callbacks (RFC 9207 section 3).
     pub issuer_promised: bool,
+    /// The connection, `provider` or `provider/connection`, whose token this integration's is made from (RFC 8693).
+    pub exchange_from: Option<String>,
     /// What the user changed in the provider file's word.
     pub overrides: Overrides,
 }
@@ -141,6 +143,7 @@ impl Record for Configuration {
             issuer: self.issuer.clone(),
             discovery_due: self.discovery_due,
             issuer_promised: self.issuer_promised,
+            exchange_from: self.exchange_from.clone(),
             overrides: self.overrides.clone(),
         })
     }
@@ -155,6 +158,7 @@ impl Record for Configuration {
             issuer: text.issuer,
             discovery_due: text.discovery_due,
             issuer_promised: text.issuer_promised,
+            exchange_from: text.exchange_from,
             overrides: text.overrides,
         })
     }
@@ -367,6 +371,8 @@ struct ConfigurationText {
     discovery_due: bool,
     #[serde(default)]
     issuer_promised: bool,
+    #[serde(default)]
+    exchange_from: Option<String>,
     #[serde(default)]
     overrides: Overrides,
 }

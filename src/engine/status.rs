@@ -1,10 +1,12 @@
 //! Looking: what is known without asking the network, and `test`, which asks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::config::{Integration, Meant};
+use crate::engine::exchange;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ConnectionKey, Grant, GrantType, Report, State, Status};
 use crate::oauth::response::Outcome;
@@ -120,7 +122,7 @@ impl Engine {
     /// Asks the provider whether an integration works. A service grant asks the token endpoint and stores nothing; a
     /// user grant sends the provider file's account request with the stored token, never a refresh.
     pub async fn test(
-        &self,
+        self: &Arc<Self>,
         provider: &str,
         grant_type: Option<GrantType>,
         connection: &str,
@@ -147,13 +149,26 @@ impl Engine {
         Ok(report)
     }
 
-    async fn test_service(&self, integration: &Integration, report: &mut Report) -> Result<()> {
+    async fn test_service(
+        self: &Arc<Self>,
+        integration: &Integration,
+        report: &mut Report,
+    ) -> Result<()> {
         let spec = integration.spec()?;
         let client = integration.client(&spec);
         let scopes = self.requested_scopes(integration, &spec, &[]);
-        let outcome =
-            oauth::token::client_credentials(&self.http(), &spec, client, &scopes, "", &self.clock)
-                .await;
+        let (http, clock) = (self.http(), &self.clock);
+        let outcome = match &integration.configuration.exchange_from {
+            None => {
+                oauth::token::client_credentials(&http, &spec, client, &scopes, "", clock).await
+            }
+            Some(from) => {
+                let source = self.exchange_source(&integration.key, from).await?;
+                let subject = exchange::subject_token(Arc::clone(self), source).await?;
+                oauth::token::exchange_token(&http, &spec, client, &subject, &scopes, "", clock)
+                    .await
+            }
+        };
         let (error, reason) = match outcome {
             Outcome::Issued(issued) => {
                 report.step(

@@ -14,6 +14,8 @@ use crate::model::Account;
 use crate::provider::{ClientAuthentication, RequestRules, Spec};
 use crate::secret::{AccessToken, AuthorizationCode, PkceVerifier, RefreshToken, Secret};
 
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// A code and what it was asked with (RFC 6749 section 4.1.3).
@@ -274,6 +276,44 @@ pub async fn client_credentials(
         rules: &spec.token,
         standard,
         values,
+        scopes,
+        resource,
+        nonce: None,
+        subject: None,
+        sent: None,
+        leaves_by: None,
+    };
+    let outcome = ask.send(http, clock).await;
+    with_lookup(http, spec, client, outcome, clock).await
+}
+
+/// Asks for a token in the place of another, which was issued elsewhere (RFC 8693 section 2.1).
+pub async fn exchange_token(
+    http: &http::Client,
+    spec: &Spec,
+    client: Client<'_>,
+    subject_token: &AccessToken,
+    scopes: &[String],
+    resource: &str,
+    clock: &Clock,
+) -> Outcome {
+    let mut standard = Parameters::default();
+    standard.set("grant_type", TOKEN_EXCHANGE);
+    standard.set("subject_token", subject_token.expose());
+    standard.set("subject_token_type", ACCESS_TOKEN);
+    scope::set(&mut standard, spec, "token", scopes, resource);
+    let joined = scope::join(spec, scopes);
+    let mut rules = spec.token.clone();
+    // It names the grant that this one takes the place of.
+    rules.parameters.remove("grant_type");
+    let ask = Ask {
+        spec,
+        client,
+        asked: Asked::Service,
+        rules: &rules,
+        standard,
+        values: Values::new(spec, Some(&client))
+            .with("scope", (!joined.is_empty()).then_some(&joined)),
         scopes,
         resource,
         nonce: None,

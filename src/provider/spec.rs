@@ -31,7 +31,7 @@ const AUTHORIZATION_RESERVED: [&str; 9] = [
 ];
 
 /// Parameters of token requests that only evergrant sets.
-const TOKEN_RESERVED: [&str; 9] = [
+const TOKEN_RESERVED: [&str; 10] = [
     "client_assertion",
     "client_assertion_type",
     "client_id",
@@ -41,6 +41,7 @@ const TOKEN_RESERVED: [&str; 9] = [
     "grant_type",
     "redirect_uri",
     "refresh_token",
+    "subject_token",
 ];
 
 /// See [`Provider::spec`].

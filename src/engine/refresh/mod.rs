@@ -20,6 +20,7 @@ pub(crate) use self::unrecorded::Rests;
 use crate::clock::{Monotonic, Timestamp};
 use crate::engine::Engine;
 use crate::engine::config::Integration;
+use crate::engine::exchange;
 use crate::engine::freshness::{self, Freshness, Need, StoredToken, judge};
 use crate::engine::record::Note;
 use crate::error::Result;
@@ -28,6 +29,7 @@ use crate::model::{ConnectionKey, Grant, GrantType};
 use crate::oauth::response::Outcome;
 use crate::oauth::{self};
 use crate::provider::Spec;
+use crate::secret::AccessToken;
 use crate::store::{Attempt, AttemptId, Claimed, EndingOutcome, Loaded};
 use crate::vault::{self, Kind, Subject};
 
@@ -64,6 +66,8 @@ struct Lead<'a> {
     loaded: Loaded,
     grant: Option<Grant>,
     token: Option<Arc<StoredToken>>,
+    /// The other connection's token that this one's is made from (RFC 8693).
+    subject_token: Option<AccessToken>,
     note: Option<Note>,
     attempt: AttemptId,
     /// The attempt is ended in the background, as soon as the store lets it.
@@ -153,6 +157,14 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
         {
             engine.same_client(&integration, grant, &order.key)?;
         }
+        // Before the claim: whoever leads asks for one token only.
+        let subject_token = match &integration.configuration.exchange_from {
+            Some(from) if service => {
+                let source = engine.exchange_source(&meant.key, from).await?;
+                Some(exchange::subject_token(Arc::clone(&engine), source).await?)
+            }
+            _ => None,
+        };
         let mut lead = Lead {
             engine: &engine,
             order: &order,
@@ -162,6 +174,7 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
             loaded,
             grant,
             token,
+            subject_token,
             attempt: AttemptId(vault::random_array()?),
             ends_later: AtomicBool::new(false),
         };
@@ -352,6 +365,19 @@ impl Lead<'_> {
                 let scopes = self
                     .engine
                     .requested_scopes(&self.integration, &self.spec, &[]);
+                if let Some(subject_token) = &self.subject_token {
+                    let resource = &self.order.resource;
+                    return oauth::token::exchange_token(
+                        &http,
+                        &self.spec,
+                        client,
+                        subject_token,
+                        &scopes,
+                        resource,
+                        clock,
+                    )
+                    .await;
+                }
                 oauth::token::client_credentials(
                     &http,
                     &self.spec,

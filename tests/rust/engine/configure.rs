@@ -168,7 +168,7 @@ async fn what_could_not_work_is_refused_before_it_is_stored() {
         ("unknown_client_authentication", |settings| {
             settings.client_authentication = Some("client_secret_smoke".into());
         }),
-        ("not_supported", |settings| {
+        ("exchange_needs_a_service", |settings| {
             settings.exchange_from = Some("other".into())
         }),
         // The secret is no key.

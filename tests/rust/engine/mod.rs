@@ -35,6 +35,7 @@ mod connect;
 mod damage;
 mod device;
 mod ended;
+mod exchange;
 mod flight;
 mod freshness;
 mod introspection;

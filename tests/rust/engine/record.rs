@@ -120,6 +120,7 @@ fn configurations_come_back() {
         issuer: Some("https://issuer.example".to_owned()),
         discovery_due: true,
         issuer_promised: true,
+        exchange_from: Some("corporate/ann".to_owned()),
         overrides: Overrides {
             endpoints: Endpoints {
                 token_endpoint: Some("https://t.example".to_owned()),
