@@ -85,6 +85,7 @@ impl Configuration {
     /// Takes over what an issuer says of itself. Its scopes are not among it: they never widen what is asked.
     pub(super) fn learn(&mut self, metadata: &Metadata) {
         self.overrides.discovered = metadata.endpoints.clone();
+        self.overrides.resource.clone_from(&metadata.resource);
         self.overrides.pushed = metadata.require_pushed_authorization_requests;
         self.issuer_promised = metadata.authorization_response_iss_parameter_supported;
         self.discovery_due = false;

@@ -5,8 +5,8 @@ use serde_json::Value;
 use url::Url;
 
 use super::content::Content;
-use super::refusal;
 use super::request::LOOKUP_DEADLINE;
+use super::{protected_resource, refusal};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::{self, HostRule, Method, Reply, Request};
@@ -30,99 +30,62 @@ pub struct Metadata {
     pub authorization_response_iss_parameter_supported: bool,
     /// It takes pushed authorization requests only (RFC 9126 section 5).
     pub require_pushed_authorization_requests: bool,
+    /// The protected resource that it was found by (RFC 9728), to the letter of that resource's own metadata.
+    pub resource: Option<String>,
 }
 
-/// Fetches the metadata of `issuer`, which must be the issuer's own spelling (RFC 8414 section 3.3).
+/// Fetches the metadata of the issuer at `url`, in the issuer's own spelling (RFC 8414 section 3.3), or of the
+/// authorization server that the protected resource at `url` names (RFC 9728), an MCP server's say.
 ///
 /// # Errors
-/// `InvalidParameter` for what is no issuer; `ProviderUnavailable` when the server is away; `ProviderRejected` when it
-/// has no metadata, or metadata of another issuer.
-pub async fn discover(http: &http::Client, issuer: &str, clock: &Clock) -> Result<Metadata> {
-    discover_by(http, issuer, HostRule::Named, clock).await
-}
-
-/// The issuer that protects a resource, an MCP server for one, and its metadata (RFC 9728). Where the resource has no
-/// metadata, its own host is asked for that of an authorization server.
-///
-/// # Errors
-/// As [`discover`]; `ProviderRejected` too for metadata of another resource, or one without authorization servers.
-pub async fn discover_for(http: &http::Client, resource: &str, clock: &Clock) -> Result<Metadata> {
-    let url = hosts::judge_url(resource, true)?;
-    let origin = url.origin().ascii_serialization();
-    for (place, expected) in resource_places(&url, resource, &origin) {
-        let reply = ask(http, &place, HostRule::Named, &url, clock).await?;
-        let content = Content::of(&reply);
-        // Some servers want a token for every path, their metadata's included: then it is not there (RFC 9728 section 3).
-        let (200, Some(document @ Value::Object(_))) = (reply.status, content.value()) else {
-            continue;
-        };
-        let issuer = issuer_for(document, &expected, &url)?;
-        let same_host = Url::parse(&issuer).is_ok_and(|issuer| issuer.host() == url.host());
-        // Only the resource named it.
-        let rule = if same_host {
-            HostRule::Named
-        } else {
-            HostRule::ServerNamed
-        };
-        return discover_by(http, &issuer, rule, clock).await;
-    }
-    discover(http, &origin, clock).await
-}
-
-/// Where a resource's metadata may be, and the resource that it is then about: between host and path, and at the root.
-fn resource_places(url: &Url, resource: &str, origin: &str) -> Vec<(Url, String)> {
-    const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
-    let place = |path: &str| {
-        let mut place = url.clone();
-        place.set_path(&format!("{WELL_KNOWN}{path}"));
-        place
+/// `InvalidParameter` for what is neither; `ProviderUnavailable` when the server is away; `ProviderRejected` when it has no
+/// metadata, or metadata of another issuer or resource.
+pub async fn discover(http: &http::Client, url: &str, clock: &Clock) -> Result<Metadata> {
+    let asked = judge(url)?;
+    let no_issuer = match at_issuer(http, url, &asked, HostRule::Named, clock).await {
+        Err(error) if matches!(*error.kind(), ErrorKind::ProviderRejected { .. }) => error,
+        outcome => return outcome,
     };
-    let root = (place(""), origin.to_owned());
-    match url.path() {
-        "/" => vec![(place(""), resource.to_owned())],
-        path => vec![(place(path), resource.to_owned()), root],
-    }
+    let found = protected_resource::discover(http, url, &asked, clock).await?;
+    found.ok_or(no_issuer)
 }
 
-/// The first authorization server of a resource whose metadata is about that resource (RFC 9728 section 3.3).
-fn issuer_for(document: &Value, expected: &str, asked: &Url) -> Result<String> {
-    let host = host(asked);
-    let own = document.get("resource").and_then(Value::as_str);
-    let own = own.unwrap_or_default();
-    if own.trim_end_matches('/') != expected.trim_end_matches('/') {
-        let own = super::clean_label(own);
-        return Err(rejected(
-            "discovery_resource_mismatch",
-            format!(
-                "{host} says that its resource is {own}, which is not the one asked (RFC 9728 section 3.3)"
-            ),
-        ));
+/// The metadata of the authorization server that protects a resource, an MCP server for one (RFC 9728). Where the
+/// resource has no metadata, its own host is asked for that of an authorization server.
+///
+/// # Errors
+/// As [`discover`].
+pub async fn discover_for(http: &http::Client, resource: &str, clock: &Clock) -> Result<Metadata> {
+    let asked = judge(resource)?;
+    if let Some(metadata) = protected_resource::discover(http, resource, &asked, clock).await? {
+        return Ok(metadata);
     }
-    let issuer = texts(document, "authorization_servers").into_iter().next();
-    issuer.ok_or_else(|| {
-        rejected(
-            "discovery_malformed",
-            format!("{host} names no authorization server"),
-        )
-    })
+    let origin = asked.origin().ascii_serialization();
+    at_issuer(http, &origin, &judge(&origin)?, HostRule::Named, clock).await
 }
 
-async fn discover_by(
-    http: &http::Client,
-    issuer: &str,
-    rule: HostRule,
-    clock: &Clock,
-) -> Result<Metadata> {
-    let url = hosts::judge_url(issuer, true)?;
-    if url.query().is_some() {
+fn judge(url: &str) -> Result<Url> {
+    let asked = hosts::judge_url(url, true)?;
+    if asked.query().is_some() {
         return Err(Error::invalid_parameter(
             "issuer_invalid",
             "an issuer has no query (RFC 8414 section 2)",
         ));
     }
+    Ok(asked)
+}
+
+/// Fetches the metadata of `issuer`, which is at `url`.
+pub(super) async fn at_issuer(
+    http: &http::Client,
+    issuer: &str,
+    url: &Url,
+    host_rule: HostRule,
+    clock: &Clock,
+) -> Result<Metadata> {
     let mut first_failure = None;
-    for place in places(&url) {
-        match fetch(http, &place, issuer, &url, rule, clock).await {
+    for place in places(url) {
+        match fetch(http, &place, issuer, url, host_rule, clock).await {
             Ok(metadata) => return Ok(metadata),
             Err(error) => {
                 // A server that is away, or a wrong issuer, says more than the 404 of the other place.
@@ -133,22 +96,26 @@ async fn discover_by(
             }
         }
     }
-    Err(first_failure
-        .unwrap_or_else(|| Error::internal("an issuer has two places for its metadata")))
+    Err(first_failure.unwrap_or_else(|| Error::internal("an issuer has places for its metadata")))
 }
 
-/// Between host and path (RFC 8414 section 3), and behind the path (OpenID Connect Discovery section 4).
-fn places(issuer: &Url) -> [Url; 2] {
+/// Between host and path (RFC 8414 section 3, and section 5 for OpenID's name), and behind the path (OpenID Connect
+/// Discovery section 4).
+fn places(issuer: &Url) -> Vec<Url> {
     let path = issuer.path().trim_end_matches('/').to_owned();
     let place = |path: String| {
         let mut url = issuer.clone();
         url.set_path(&path);
         url
     };
-    [
+    let mut places = vec![
         place(format!("/.well-known/oauth-authorization-server{path}")),
         place(format!("{path}/.well-known/openid-configuration")),
-    ]
+    ];
+    if !path.is_empty() {
+        places.push(place(format!("/.well-known/openid-configuration{path}")));
+    }
+    places
 }
 
 async fn fetch(
@@ -159,7 +126,7 @@ async fn fetch(
     rule: HostRule,
     clock: &Clock,
 ) -> Result<Metadata> {
-    let reply = ask(http, place, rule, asked, clock).await?;
+    let reply = ask(http, place, asked, rule, clock).await?;
     let content = Content::of(&reply);
     match (reply.status, content.value()) {
         (200, Some(document @ Value::Object(_))) => read(document, issuer, asked),
@@ -168,11 +135,11 @@ async fn fetch(
 }
 
 /// The reply of a place for metadata, unless the server is away or busy.
-async fn ask(
+pub(super) async fn ask(
     http: &http::Client,
     place: &Url,
-    host_rule: HostRule,
     asked: &Url,
+    host_rule: HostRule,
     clock: &Clock,
 ) -> Result<Reply> {
     let request = Request {
@@ -273,6 +240,7 @@ fn read(document: &Value, issuer: &str, asked: &Url) -> Result<Metadata> {
             "authorization_response_iss_parameter_supported",
         ),
         require_pushed_authorization_requests: flag("require_pushed_authorization_requests"),
+        resource: None,
     })
 }
 
@@ -293,7 +261,7 @@ fn missing(asked: &Url, reply: &Reply, content: &Content) -> Error {
             reply.status
         ),
         _ => format!(
-            "{host} has no metadata of an authorization server (HTTP {})",
+            "{host} has no metadata of an authorization server (HTTP {}), and is no resource that names one (RFC 9728)",
             reply.status
         ),
     };
@@ -304,7 +272,7 @@ fn is_missing(error: Option<&Error>) -> bool {
     error.is_some_and(|error| error.code() == "discovery_missing")
 }
 
-fn rejected(code: &'static str, reason: String) -> Error {
+pub(super) fn rejected(code: &'static str, reason: String) -> Error {
     Error::new(
         ErrorKind::ProviderRejected {
             error: None,
@@ -315,6 +283,6 @@ fn rejected(code: &'static str, reason: String) -> Error {
     )
 }
 
-fn host(url: &Url) -> &str {
+pub(super) fn host(url: &Url) -> &str {
     url.host_str().unwrap_or_default()
 }

@@ -16,6 +16,7 @@ pub mod introspection;
 mod keep;
 mod lookup;
 pub mod paths;
+mod protected_resource;
 pub mod pushed;
 mod refusal;
 pub mod registration;

@@ -209,6 +209,8 @@ pub struct Overrides {
     pub pkce: Option<bool>,
     /// The server takes pushed authorization requests only (RFC 9126 section 5).
     pub pushed: bool,
+    /// The protected resource, an MCP server for one, whose metadata named the issuer.
+    pub resource: Option<String>,
 }
 
 impl fmt::Debug for Overrides {
@@ -230,6 +232,7 @@ impl fmt::Debug for Overrides {
             .field("scope_separator", &self.scope_separator)
             .field("pkce", &self.pkce)
             .field("pushed", &self.pushed)
+            .field("resource", &self.resource)
             .finish()
     }
 }

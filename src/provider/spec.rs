@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use url::Url;
 
 use super::catalog::Provider;
-use super::grant::{Discovery, GrantFile};
+use super::grant::GrantFile;
 use super::hosts::{is_loopback_literal, judge_url, normal};
 use super::parameters::{
     Parameter, Place, adopt, fill, judge, missing, placeholders, resolve, whole,
 };
 use super::{
-    ApiRules, CallbackRules, ClientAuthentication, ClientRules, DiscoveryFrom, Endpoints,
-    Overrides, Pkce, ResourceRules, ScopeRules, Spec,
+    ApiRules, CallbackRules, ClientAuthentication, ClientRules, Endpoints, Overrides, Pkce,
+    ResourceRules, ScopeRules, Spec,
 };
 use crate::error::{Error, Result};
 use crate::model::GrantType;
@@ -107,10 +107,7 @@ fn make_for(
         refresh: file.refresh,
         device: file.device,
         scopes: scopes(file.scopes, overrides, &values)?,
-        resource: file
-            .resource
-            .map(|rules| resource(rules, &values))
-            .transpose()?,
+        resource: resource(file.resource, overrides, &values)?,
         reply: file.reply,
         lifetimes: file.lifetimes,
         api: api(file.api, overrides, &values)?,
@@ -120,7 +117,7 @@ fn make_for(
         revocation,
         setup: file.setup,
         user_endpoints: !overrides.endpoints.is_empty() || !overrides.discovered.is_empty(),
-        server_named: server_named(&file.discovery, overrides, &values),
+        server_named: server_named(overrides),
         kept: kept
             .keys()
             .filter(|name| values.0.get(*name) == kept.get(*name))
@@ -145,21 +142,18 @@ fn make_for(
 }
 
 /// The hosts of discovered endpoints that are neither the user's nor that of the issuer, or resource, that was asked.
-fn server_named(discovery: &Discovery, overrides: &Overrides, values: &Values) -> Vec<String> {
+fn server_named(overrides: &Overrides) -> Vec<String> {
     let host = |url: &String| Some(url::Url::parse(url).ok()?.host_str()?.to_owned());
     let named = overrides.endpoints.named();
-    let asked = match discovery.from {
-        // Its authorization server is of its own choice.
-        Some(DiscoveryFrom::ProtectedResource) => {
-            let url = discovery.url.as_ref();
-            url.and_then(|url| values.fill(url).ok().flatten())
-        }
-        _ => overrides.discovered.issuer.clone(),
-    };
+    // The authorization server of a resource is of the resource's own choice.
+    let asked = overrides
+        .resource
+        .as_ref()
+        .or(overrides.discovered.issuer.as_ref());
     let ours: Vec<String> = named
         .into_iter()
         .filter_map(|(_, url)| url)
-        .chain(&asked)
+        .chain(asked)
         .filter_map(host)
         .collect();
     let theirs = overrides.discovered.named();
@@ -225,20 +219,33 @@ fn scopes(mut rules: ScopeRules, overrides: &Overrides, values: &Values) -> Resu
     Ok(rules)
 }
 
-fn resource(mut rules: ResourceRules, values: &Values) -> Result<ResourceRules> {
+/// The rules of the file; a resource that named its own authorization server is the default one, to the letter.
+fn resource(
+    rules: Option<ResourceRules>,
+    overrides: &Overrides,
+    values: &Values,
+) -> Result<Option<ResourceRules>> {
+    if rules.is_none() && overrides.resource.is_none() {
+        return Ok(None);
+    }
+    let mut rules = rules.unwrap_or_default();
     rules.default = values.fill_some(rules.default)?;
     rules.aliases = values.fill_all(&rules.aliases)?;
     for other in rules.others.values_mut() {
         other.value = values.fill_some(other.value.take())?;
         other.hosts = values.hosts(&other.hosts)?;
     }
-    Ok(rules)
+    if let Some(resource) = &overrides.resource {
+        rules.parameter = rules.parameter.or_else(|| Some("resource".to_owned()));
+        rules.default = Some(resource.clone());
+    }
+    Ok(Some(rules))
 }
 
-/// The API's hosts are the file's and the user's.
+/// The API's hosts are the file's, the user's, and that of the resource that the user named.
 fn api(mut rules: ApiRules, overrides: &Overrides, values: &Values) -> Result<ApiRules> {
     rules.hosts = values.hosts(&rules.hosts)?;
-    for host in &overrides.api_hosts {
+    for host in overrides.api_hosts.iter().chain(&overrides.resource) {
         let host = normal(host)?;
         if !rules.hosts.contains(&host) {
             rules.hosts.push(host);
@@ -354,12 +361,13 @@ fn endpoints(
     Ok(endpoints)
 }
 
-/// Whether the user named an issuer on this machine: what that one names may be on it too.
+/// Whether the user named an issuer or a resource on this machine: what that one names may be on it too.
 fn has_loopback_issuer(overrides: &Overrides) -> bool {
     let issuer = overrides
         .endpoints
         .issuer
         .as_ref()
+        .or(overrides.resource.as_ref())
         .or(overrides.discovered.issuer.as_ref());
     issuer
         .and_then(|issuer| Url::parse(issuer).ok())

@@ -15,6 +15,7 @@ mod layers;
 mod model;
 mod opening;
 mod paths;
+mod protected_resource;
 mod provider;
 mod pushed;
 mod redact;
