@@ -28,6 +28,8 @@ const REDIRECT_URIS = ['http://127.0.0.1/callback', 'http://127.0.0.1/oauth/call
 // RFC 6749 section 2.3.1: inside Basic, id and secret are form-urlencoded; these hold what that changes.
 const CONFIDENTIAL = { client_id: 'confidential:app', client_secret: ':+%/ &=~secret-of-the-confidential-app' };
 const PUBLIC = { client_id: 'public-app' };
+// Its sign-ins begin with a pushed request (RFC 9126).
+const PUSHING = { client_id: 'pushing-app', client_secret: 'secret-of-the-pushing-app' };
 const SERVICE = { client_id: 'service-app', client_secret: 'secret-of-the-service-app' };
 
 const DEVICE_CODE = 'urn:ietf:params:oauth:grant-type:device_code';
@@ -50,7 +52,7 @@ server.listen(0, '127.0.0.1', () => {
     return control({ request, response, provider }).catch((error) => reply(response, 400, { error: String(error) }));
   });
   process.stdout.write(`${JSON.stringify({
-    issuer, confidential: CONFIDENTIAL, public: PUBLIC, service: SERVICE, resources: Object.keys(RESOURCES),
+    issuer, confidential: CONFIDENTIAL, public: PUBLIC, pushing: PUSHING, service: SERVICE, resources: Object.keys(RESOURCES),
   })}\n`);
 });
 process.stdin.resume().on('end', () => process.exit(0)).on('error', () => process.exit(0));
@@ -65,6 +67,7 @@ function buildProvider(issuer) {
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
     clients: [
       { ...CONFIDENTIAL, ...person, ...native },
+      { ...PUSHING, ...person, ...native, require_pushed_authorization_requests: true },
       { ...PUBLIC, ...person, ...native, token_endpoint_auth_method: 'none' },
       { ...SERVICE, grant_types: ['client_credentials'], response_types: [], redirect_uris: [] },
     ],
@@ -73,10 +76,13 @@ function buildProvider(issuer) {
       clientCredentials: { enabled: true },
       deviceFlow: { enabled: true },
       introspection: { enabled: true },
+      pushedAuthorizationRequests: { enabled: true },
+      registration: { enabled: true },
       resourceIndicators: {
         enabled: true,
         useGrantedResource: () => false, // without `resource` a token is for the server's own user information
         getResourceServerInfo(ctx, resource) {
+          if (resource === `${issuer}/mcp`) return { audience: resource, scope: 'files.read', accessTokenFormat: 'opaque' };
           if (!RESOURCES[resource]) throw new errors.InvalidTarget();
           return { audience: resource, scope: RESOURCES[resource], accessTokenFormat: 'opaque' };
         },
@@ -238,6 +244,10 @@ const CONTROL = {
     release();
     reply(response, 200, settings);
   },
+  // An MCP server (RFC 9728), as far as clients have to know it before they sign in.
+  'GET /.well-known/oauth-protected-resource/mcp': async ({ response, provider }) => reply(response, 200, {
+    resource: `${provider.issuer}/mcp`, authorization_servers: [provider.issuer], scopes_supported: ['mail.read'],
+  }),
   // The protected API: says whose token it was shown.
   'GET /api/whoami': async ({ request, response, provider }) => {
     const value = /^Bearer ([\x21-\x7e]+)$/i.exec(request.headers.authorization ?? '')?.[1];

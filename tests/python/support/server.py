@@ -63,6 +63,7 @@ class AuthorizationServer:
         self.issuer: str = ready["issuer"]
         self.confidential = Client(**ready["confidential"])
         self.public = Client(**ready["public"])
+        self.pushing = Client(**ready["pushing"])
         self.service = Client(**ready["service"])
         self.resources: tuple[str, ...] = tuple(ready["resources"])
 
@@ -91,6 +92,7 @@ class AuthorizationServer:
             "introspection_endpoint": f"{self.issuer}/token/introspection",
             "userinfo_endpoint": f"{self.issuer}/me",
             "device_authorization_endpoint": f"{self.issuer}/device/auth",
+            "pushed_authorization_request_endpoint": f"{self.issuer}/request",
         }
 
     @property
@@ -126,7 +128,7 @@ class AuthorizationServer:
 
     def secrets(self) -> list[tuple[str, str]]:
         """Kind and value of everything that nobody may show: what was issued, and the secrets of the clients."""
-        clients = (self.confidential, self.service)
+        clients = (self.confidential, self.pushing, self.service)
         return [*self.issued(), *(("client secret", client.client_secret or "") for client in clients)]
 
     def settings(self, **changes: object) -> None:

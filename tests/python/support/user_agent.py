@@ -25,9 +25,9 @@ class UserAgent:
         self.login = login
         self._open = build_opener(ProxyHandler({}), HTTPCookieProcessor(CookieJar()), _NoRedirects()).open
 
-    def consent(self, authorization_url: str) -> str:
+    def consent(self, authorization_url: str, *, redirect_uri: str | None = None) -> str:
         """Signs in and agrees to everything asked; returns the callback URL, not yet delivered."""
-        return self._follow(authorization_url, agree=True)
+        return self._follow(authorization_url, agree=True, redirect_uri=redirect_uri)
 
     def deny(self, authorization_url: str) -> str:
         """Says no; returns the callback URL, not yet delivered."""
@@ -67,8 +67,8 @@ class UserAgent:
         assert location is not None, status
         return location
 
-    def _follow(self, authorization_url: str, *, agree: bool) -> str:
-        callback = parse_qs(urlsplit(authorization_url).query)["redirect_uri"][0]
+    def _follow(self, authorization_url: str, *, agree: bool, redirect_uri: str | None = None) -> str:
+        callback = redirect_uri or parse_qs(urlsplit(authorization_url).query)["redirect_uri"][0]
         request = Request(authorization_url)
         for _ in range(PAGES_AT_MOST):
             status, location, page = self._request(request)

@@ -1,0 +1,49 @@
+"""Ways in beside the plain authorization request, against the certified server: pushed requests, an MCP server's URL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from evergrant import Workspace
+from support import AuthorizationServer, UserAgent, acme
+
+PUSHING = """\
+id: pushing
+name: Pushing
+category: other
+summary: A provider whose clients push their authorization requests.
+client: {authentication: [client_secret_basic]}
+scopes: {allowed: ["[a-z_.]+"]}
+grants:
+  authorization_code: {authorization: {pushed: true}, refresh: {rotates: always}}
+"""
+
+
+def query(url: str) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(url).query)
+
+
+def test_an_authorization_request_is_pushed_where_the_file_says_so(
+    home: object, server: AuthorizationServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    providers = tmp_path / "providers"
+    providers.mkdir()
+    (providers / "pushing.yaml").write_text(PUSHING)
+    monkeypatch.setenv("EVERGRANT_PROVIDERS", str(providers))
+
+    with Workspace() as workspace:
+        workspace.configure(
+            "pushing",
+            client_id=server.pushing.client_id,
+            client_secret=server.pushing.client_secret,
+            scopes=acme.SCOPES,
+            endpoints={name: url for name, url in server.endpoints.items() if name != "device_authorization_endpoint"},
+        )
+        begun = workspace.begin_connect("pushing", redirect_uri="http://127.0.0.1/callback", session="s")
+        assert sorted(query(begun.authorization_url)) == ["client_id", "request_uri"]
+        callback = UserAgent("ada").consent(begun.authorization_url, redirect_uri="http://127.0.0.1/callback")
+        assert workspace.complete_connect(callback, session="s").state == "connected"
+        assert server.whoami(workspace.get_token("pushing"))["subject"] == "ada"
