@@ -56,6 +56,8 @@ impl Integration {
     pub fn client<'a>(&'a self, spec: &Spec) -> oauth::Client<'a> {
         let secret = self.configuration.client_secret.as_ref();
         let by_choice = self.configuration.overrides.client_authentication;
+        let registered = self.configuration.registered.as_ref();
+        let registered = registered.and_then(|registered| registered.authentication);
         let methods = &spec.client.authentication;
         let authentication = match secret {
             Some(_) if by_choice == Some(ClientAuthentication::None) => ClientAuthentication::None,
@@ -70,6 +72,8 @@ impl Integration {
                 .iter()
                 .copied()
                 .find(|method| *method != ClientAuthentication::None)
+                .filter(|_| registered.is_none())
+                .or(registered)
                 .unwrap_or(ClientAuthentication::ClientSecretBasic),
             None => ClientAuthentication::None,
         };
@@ -88,6 +92,16 @@ impl Configuration {
         self.overrides.resource.clone_from(&metadata.resource);
         self.overrides.pushed = metadata.require_pushed_authorization_requests;
         self.issuer_promised = metadata.authorization_response_iss_parameter_supported;
+        let takes = |method: &str| {
+            let supported = &metadata.token_endpoint_auth_methods_supported;
+            supported.iter().any(|supported| supported == method)
+        };
+        self.registers_as = match () {
+            () if takes("none") => None,
+            () if takes("client_secret_basic") => Some(ClientAuthentication::ClientSecretBasic),
+            () if takes("client_secret_post") => Some(ClientAuthentication::ClientSecretPost),
+            () => None,
+        };
         self.discovery_due = false;
     }
 
@@ -156,10 +170,12 @@ impl Engine {
     ) -> Result<Integration> {
         let integration = self.open_as_it_is(key, row).await?;
         match row {
-            Some(row) if integration.configuration.discovery_due => self
-                .discover_now(row, integration)
-                .await
-                .map_err(|error| error.of_provider(&key.provider)),
+            // Boxed: it is rare, and its future would make that of every call large.
+            Some(row) if integration.configuration.discovery_due => {
+                Box::pin(self.discover_now(row, integration))
+                    .await
+                    .map_err(|error| error.of_provider(&key.provider))
+            }
             _ => Ok(integration),
         }
     }
@@ -189,10 +205,16 @@ impl Engine {
         };
         if integration.configuration.client_id.is_none() {
             let lent = self.lent(&integration.provider, key.grant_type).await?;
-            // The provider that lent its client may be gone since.
-            let lent = lent.ok_or_else(|| self.not_configured(key))?;
-            integration.configuration.client_id = lent.client_id;
-            integration.configuration.client_secret = lent.client_secret;
+            match lent {
+                Some(lent) => {
+                    integration.configuration.client_id = lent.client_id;
+                    integration.configuration.client_secret = lent.client_secret;
+                }
+                // It is registered when the metadata is fetched.
+                None if integration.configuration.discovery_due => {}
+                // The provider that lent its client may be gone since.
+                None => return Err(self.not_configured(key)),
+            }
         }
         Ok(integration)
     }
@@ -266,6 +288,14 @@ impl Engine {
             .metadata(&integration.provider, row.key.grant_type, &issuer)
             .await?;
         integration.configuration.learn(&metadata);
+        if integration.configuration.client_id.is_none() {
+            self.require_writable("configure")?;
+            let configuration = &mut integration.configuration;
+            match self.wants_registration(&row.key, configuration)? {
+                Some(wanted) => self.register(wanted, configuration).await?,
+                None => return Err(self.client_id_missing(&integration.provider)),
+            }
+        }
         let revision = row.revision + 1;
         let sealed = self
             .seal(
@@ -282,9 +312,12 @@ impl Engine {
                 revision,
                 sealed,
             };
-            self.store
-                .put_integration(found, Some(row.revision))
-                .await?;
+            let stored = self.store.put_integration(found, Some(row.revision));
+            if !stored.await? {
+                // Another was faster: there must not be two opinions of who the client is.
+                let row = self.store.integration(&row.key).await?;
+                return self.open_as_it_is(&integration.key, row.as_ref()).await;
+            }
             integration.revision = revision;
         }
         Ok(integration)

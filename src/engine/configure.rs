@@ -130,24 +130,8 @@ impl Engine {
             _ => None,
         };
         let borrows = self.lent(&provider, key.grant_type).await?.is_some();
-        let has_client = borrows
-            || request.client_id.is_some()
-            || before
-                .as_ref()
-                .is_some_and(|before| before.client_id.is_some());
-        let registered = if has_client || check || discovery == Discovery::AtFirstUse {
-            None
-        } else {
-            let redirect_uri = request.settings.redirect_uri.clone();
-            let redirect_uri = redirect_uri.or(provider.redirect_uri()).unwrap_or_default();
-            let none = Endpoints::default();
-            let found = discovered
-                .as_ref()
-                .map_or(&none, |metadata| &metadata.endpoints);
-            self.registered(&provider, key.grant_type, found, issuer, redirect_uri)
-                .await
-                .map_err(|error| error.of_provider(&key.provider))?
-        };
+        // One client is registered, however often the store is tried.
+        let mut registered: Option<Configuration> = None;
         loop {
             let row = self.store.integration(key).await?;
             let stored: Option<Configuration> = match &row {
@@ -161,10 +145,6 @@ impl Engine {
             if let Some(asked) = &by_file {
                 configuration.issuer = Some(asked.clone());
             }
-            if let (Some(registered), None) = (&registered, &configuration.client_id) {
-                configuration.client_id = Some(registered.client_id.clone());
-                configuration.client_secret = registered.client_secret.clone();
-            }
             if !borrows {
                 complete_client(&mut configuration, &provider, key.grant_type);
             }
@@ -177,8 +157,32 @@ impl Engine {
                 configuration.unlearn();
                 configuration.discovery_due = true;
             }
+            let wanted = match borrows {
+                false => self
+                    .wants_registration(key, &mut configuration)
+                    .map_err(|error| {
+                        self.ready_to_paste(error.of_provider(&key.provider), request)
+                    })?,
+                true => None,
+            };
+            match (wanted, &registered) {
+                (None, _) => {}
+                (Some(_), _) if check => {
+                    return Ok(Laid {
+                        differs: true,
+                        words: "its client is to be registered".to_owned(),
+                    });
+                }
+                (Some(_), Some(earlier)) => configuration.take_registration(earlier),
+                (Some(wanted), None) => {
+                    Box::pin(self.register(wanted, &mut configuration))
+                        .await
+                        .map_err(|error| error.of_provider(&key.provider))?;
+                    registered = Some(configuration.clone());
+                }
+            }
             if let Some(from) = &configuration.exchange_from {
-                let source = self.exchange_source(key, from).await;
+                let source = Box::pin(self.exchange_source(key, from)).await;
                 source.map_err(|error| error.of_provider(&key.provider))?;
             }
             self.check(key, &configuration, borrows)
@@ -325,16 +329,13 @@ impl Engine {
             check_redirect_uri(redirect_uri).map_err(|error| error.of_provider(&key.provider))?;
         }
         let name = &provider.name;
-        if configuration.client_id.is_none() && borrows {
+        let registers =
+            configuration.discovery_due && key.grant_type == GrantType::AuthorizationCode;
+        if configuration.client_id.is_none() && (borrows || registers) {
             return Ok(());
         }
         if configuration.client_id.is_none() {
-            return Err(Error::invalid_parameter(
-                "client_id_missing",
-                format!("{name} needs a client id"),
-            )
-            .of_provider(&key.provider)
-            .hint(self.command(&format!("configure {} --client-id CLIENT_ID", key.provider))));
+            return Err(self.client_id_missing(&provider));
         }
         if key.grant_type == GrantType::ClientCredentials
             && configuration.client_secret.is_none()
@@ -351,6 +352,16 @@ impl Engine {
             ))));
         }
         Ok(())
+    }
+
+    pub(super) fn client_id_missing(&self, provider: &Provider) -> Error {
+        let id = &provider.id;
+        Error::invalid_parameter(
+            "client_id_missing",
+            format!("{} needs a client id", provider.name),
+        )
+        .of_provider(id)
+        .hint(self.command(&format!("configure {id} --client-id CLIENT_ID")))
     }
 
     async fn configure_key(&self, request: &Configure) -> Result<IntegrationKey> {
@@ -478,6 +489,9 @@ fn merge(configuration: &mut Configuration, request: &Configure) -> Result<()> {
         configuration.exchange_from = Some(from.clone()).filter(|from| !from.is_empty());
     }
     if let Some(client_id) = client_id {
+        if Some(client_id.trim()) != configuration.client_id.as_deref() {
+            configuration.forget_registration();
+        }
         configuration.client_id = Some(client_id.trim().to_owned()).filter(|id| !id.is_empty());
     }
     if let Some(secret) = client_secret {

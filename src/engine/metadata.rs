@@ -1,4 +1,4 @@
-//! What only a server says: its endpoints, and the client that it registers.
+//! What only a server says: its endpoints.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,10 @@ use crate::engine::configure::Configure;
 use crate::engine::record::Configuration;
 use crate::engine::runtime::Runtime;
 use crate::error::{Error, Result};
-use crate::http::HostRule;
 use crate::model::GrantType;
 use crate::oauth::discovery::{self, Metadata};
-use crate::oauth::registration::{self, Registered};
+use crate::provider::DiscoveryFrom;
 use crate::provider::catalog::Provider;
-use crate::provider::{DiscoveryFrom, Endpoints, Registration};
 
 impl Engine {
     /// The issuer or resource that the provider file says to ask, where nobody names endpoints.
@@ -60,43 +58,10 @@ impl Engine {
         })
         .await
     }
-
-    /// A client of our own, where the provider registers one for whoever asks.
-    pub(super) async fn registered(
-        &self,
-        provider: &Provider,
-        grant_type: GrantType,
-        endpoints: &Endpoints,
-        asked: Option<&str>,
-        redirect_uri: String,
-    ) -> Result<Option<Registered>> {
-        let host = |url: &str| Some(url::Url::parse(url).ok()?.host_str()?.to_owned());
-        let registers = provider
-            .registration(grant_type)
-            .contains(&Registration::Dynamic);
-        let named_by_file = provider.registration_endpoint(grant_type);
-        let by_server = endpoints.registration_endpoint.clone();
-        let (endpoint, rule) = match (by_server, named_by_file) {
-            (Some(endpoint), _) if asked.and_then(host) != host(&endpoint) => {
-                (endpoint, HostRule::ServerNamed)
-            }
-            (Some(endpoint), _) => (endpoint, HostRule::Named),
-            (None, Some(endpoint)) => (endpoint, HostRule::Named),
-            (None, None) => return Ok(None),
-        };
-        if !registers {
-            return Ok(None);
-        }
-        let (http, clock) = (self.http(), self.clock.clone());
-        on_runtime(&self.runtime, async move {
-            registration::register(&http, &endpoint, rule, &redirect_uri, &clock).await
-        })
-        .await
-        .map(Some)
-    }
 }
 
-async fn on_runtime<T: Send + 'static>(
+/// Asks on the runtime, as long as somebody waits.
+pub(super) async fn on_runtime<T: Send + 'static>(
     runtime: &Runtime,
     asking: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {

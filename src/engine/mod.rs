@@ -20,6 +20,7 @@ mod metadata;
 pub mod open;
 pub mod record;
 pub mod refresh;
+mod registration;
 mod rules;
 pub mod runtime;
 pub mod status;

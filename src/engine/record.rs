@@ -11,7 +11,7 @@ use crate::clock::{Anchor, Monotonic, Timestamp};
 use crate::engine::freshness::StoredToken;
 use crate::error::{Error, Result};
 use crate::model::{Account, Grant, Refusal, Token};
-use crate::provider::Overrides;
+use crate::provider::{ClientAuthentication, Overrides};
 use crate::secret::{PkceVerifier, Secret, SecretBytes, live};
 
 /// The configuration of an integration, as it is sealed.
@@ -33,8 +33,27 @@ pub struct Configuration {
     pub issuer_promised: bool,
     /// The connection, `provider` or `provider/connection`, whose token this integration's is made from (RFC 8693).
     pub exchange_from: Option<String>,
+    /// How a client that registers itself is to authenticate, of what the server takes.
+    pub registers_as: Option<ClientAuthentication>,
+    /// The registration of the client, where evergrant made it.
+    pub registered: Option<Registered>,
     /// What the user changed in the provider file's word.
     pub overrides: Overrides,
+}
+
+/// A registration of a client (RFC 7591).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Registered {
+    /// Where it was made.
+    pub endpoint: String,
+    /// The redirect URI it was made with.
+    pub redirect_uri: String,
+    /// How the client authenticates, where the server said.
+    pub authentication: Option<ClientAuthentication>,
+    /// What reads and changes it (RFC 7592).
+    pub access_token: Option<Secret>,
+    /// Where.
+    pub client_uri: Option<String>,
 }
 
 /// A pending sign-in, as it is sealed.
@@ -144,6 +163,14 @@ impl Record for Configuration {
             discovery_due: self.discovery_due,
             issuer_promised: self.issuer_promised,
             exchange_from: self.exchange_from.clone(),
+            registers_as: self.registers_as,
+            registered: self.registered.as_ref().map(|registered| RegisteredText {
+                endpoint: registered.endpoint.clone(),
+                redirect_uri: registered.redirect_uri.clone(),
+                authentication: registered.authentication,
+                access_token: registered.access_token.as_ref().map(Plain::of),
+                client_uri: registered.client_uri.clone(),
+            }),
             overrides: self.overrides.clone(),
         })
     }
@@ -159,6 +186,14 @@ impl Record for Configuration {
             discovery_due: text.discovery_due,
             issuer_promised: text.issuer_promised,
             exchange_from: text.exchange_from,
+            registers_as: text.registers_as,
+            registered: text.registered.map(|registered| Registered {
+                endpoint: registered.endpoint,
+                redirect_uri: registered.redirect_uri,
+                authentication: registered.authentication,
+                access_token: registered.access_token.map(Plain::into_secret),
+                client_uri: registered.client_uri,
+            }),
             overrides: text.overrides,
         })
     }
@@ -374,7 +409,23 @@ struct ConfigurationText {
     #[serde(default)]
     exchange_from: Option<String>,
     #[serde(default)]
+    registers_as: Option<ClientAuthentication>,
+    #[serde(default)]
+    registered: Option<RegisteredText>,
+    #[serde(default)]
     overrides: Overrides,
+}
+
+#[derive(Deserialize, Serialize)]
+struct RegisteredText {
+    endpoint: String,
+    redirect_uri: String,
+    #[serde(default)]
+    authentication: Option<ClientAuthentication>,
+    #[serde(default)]
+    access_token: Option<Plain>,
+    #[serde(default)]
+    client_uri: Option<String>,
 }
 
 #[derive(Deserialize, Serialize)]

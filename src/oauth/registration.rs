@@ -1,4 +1,4 @@
-//! Dynamic registration of a client (RFC 7591), for servers where nobody registers one by hand.
+//! Dynamic client registration (RFC 7591): a client id without a form to fill in.
 
 use serde_json::{Value, json};
 use url::Url;
@@ -8,35 +8,48 @@ use super::refusal;
 use super::request::LOOKUP_DEADLINE;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::http::{self, HostRule, Method, Request};
-use crate::provider::hosts;
+use crate::http::{self, HostRule, Method, Reply, Request};
+use crate::provider::{ClientAuthentication, Spec, hosts};
 use crate::secret::{ClientSecret, Secret, SecretBytes};
 
-/// A client that a server registered.
-#[derive(Clone, Debug)]
-pub struct Registered {
+/// How the client shows on the consent page, unless the server asks the person who registers.
+const CLIENT_NAME: &str = "evergrant";
+
+/// A client that the server registered.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Registration {
     /// Its id.
     pub client_id: String,
-    /// Its secret, unless it is public.
+    /// Its secret, where it got one.
     pub client_secret: Option<ClientSecret>,
+    /// How it authenticates, where the server says.
+    pub authentication: Option<ClientAuthentication>,
+    /// What reads and changes the registration (RFC 7592).
+    pub access_token: Option<Secret>,
+    /// Where.
+    pub client_uri: Option<String>,
 }
 
-/// Registers a client with one redirect URI: a public one, or one with a secret where the server takes no public ones.
+/// Registers a client for sign-ins that end at `redirect_uri`: one with a secret where a public one is refused. No scope is part of it: what is asked for is asked of the
+/// person.
 ///
 /// # Errors
-/// `InvalidParameter` for an endpoint that is none, `ProviderUnavailable`, `ProviderRejected`.
+/// `InvalidParameter` without an endpoint, `ProviderUnavailable`, `ProviderRejected`.
 pub async fn register(
     http: &http::Client,
-    endpoint: &str,
-    host_rule: HostRule,
+    spec: &Spec,
     redirect_uri: &str,
+    authentication: ClientAuthentication,
     clock: &Clock,
-) -> Result<Registered> {
-    let url = hosts::judge_url(endpoint, true)?;
-    match ask(http, &url, host_rule, redirect_uri, "none", clock).await {
-        Err(error) if error.code() == "registration_refused" => {
-            let method = "client_secret_post";
-            ask(http, &url, host_rule, redirect_uri, method, clock).await
+) -> Result<Registration> {
+    let ask = |authentication| ask(http, spec, redirect_uri, authentication, clock);
+    match ask(authentication).await {
+        // Some take no public clients.
+        Err(error)
+            if error.code() == "registration_refused"
+                && authentication == ClientAuthentication::None =>
+        {
+            ask(ClientAuthentication::ClientSecretPost).await
         }
         answer => answer,
     }
@@ -44,75 +57,121 @@ pub async fn register(
 
 async fn ask(
     http: &http::Client,
-    url: &Url,
-    host_rule: HostRule,
+    spec: &Spec,
     redirect_uri: &str,
-    method: &str,
+    authentication: ClientAuthentication,
     clock: &Clock,
-) -> Result<Registered> {
-    let metadata = json!({
-        "client_name": "evergrant",
-        "redirect_uris": [redirect_uri],
-        "grant_types": ["authorization_code", "refresh_token"],
-        "response_types": ["code"],
-        "token_endpoint_auth_method": method,
-    });
+) -> Result<Registration> {
+    let endpoint = spec.endpoints.registration_endpoint.as_deref();
+    let endpoint = endpoint.ok_or_else(|| {
+        let reason = format!("{} registers no clients by itself (RFC 7591)", spec.name);
+        Error::invalid_parameter("registration_unsupported", reason)
+    })?;
+    let url = hosts::judge_url(endpoint, spec.user_endpoints)?;
+    let host = url.host_str().unwrap_or_default();
+    let host_rule = match spec.server_named.iter().any(|named| named == host) {
+        true => HostRule::ServerNamed,
+        false => HostRule::Named,
+    };
     let request = Request {
+        leaves_by: None,
         method: Method::POST,
-        url: url.clone(),
+        url,
         headers: vec![("Accept".to_owned(), Secret::from("application/json"))],
         body: Some((
             "application/json",
-            SecretBytes::from(metadata.to_string().into_bytes()),
+            SecretBytes::from(body(spec, redirect_uri, authentication).into_bytes()),
         )),
         deadline: LOOKUP_DEADLINE,
-        leaves_by: None,
         host_rule,
     };
-    let host = url.host_str().unwrap_or_default();
-    let unavailable = |reason: String, retry_after| {
-        Error::new(
-            ErrorKind::ProviderUnavailable { retry_after },
-            "registration_unavailable",
-            reason,
-        )
-    };
+    let name = &spec.name;
     let reply = http.send(request).await.map_err(|failure| {
         let reason = failure.reason();
         unavailable(
-            format!("{host} could not be asked for a client: {reason}"),
+            format!("{name} could not be asked to register a client: {reason}"),
             None,
         )
     })?;
-    let content = Content::of(&reply);
-    let document = content.value().unwrap_or(&Value::Null);
-    let text = |name: &str| document.get(name).and_then(Value::as_str);
-    match (reply.status, text("client_id").filter(|id| !id.is_empty())) {
-        (200..300, Some(client_id)) => Ok(Registered {
-            client_id: client_id.to_owned(),
-            client_secret: text("client_secret")
-                .filter(|secret| !secret.is_empty() && method != "none")
-                .map(ClientSecret::from),
-        }),
-        (429 | 500.., _) => Err(unavailable(
-            format!("{host} answered HTTP {} instead of a client", reply.status),
-            refusal::retry_after(&reply.headers, clock.wall()),
-        )),
-        (status, _) => {
-            let said = text("error_description").or(text("error"));
-            let said = said.map(|said| format!(": {}", super::clean(said, &[])));
-            let kind = ErrorKind::ProviderRejected {
-                error: text("error").map(|error| super::clean(error, &[])),
-                description: None,
-            };
-            Err(Error::new(
-                kind,
-                "registration_refused",
-                format!(
-                    "{host} registers no client (HTTP {status}){}",
-                    said.unwrap_or_default()
-                ),
-            ))
-        }
+    read(&reply, name, clock)
+}
+
+fn body(spec: &Spec, redirect_uri: &str, authentication: ClientAuthentication) -> String {
+    let mut grant_types = vec!["authorization_code", "refresh_token"];
+    if super::device::is_offered(spec) {
+        grant_types.push("urn:ietf:params:oauth:grant-type:device_code");
     }
+    let native = Url::parse(redirect_uri).is_ok_and(|url| url.scheme() == "http");
+    json!({
+        "client_name": CLIENT_NAME,
+        "redirect_uris": [redirect_uri],
+        "grant_types": grant_types,
+        "response_types": ["code"],
+        "application_type": if native { "native" } else { "web" },
+        "token_endpoint_auth_method": match authentication {
+            ClientAuthentication::ClientSecretBasic => "client_secret_basic",
+            ClientAuthentication::ClientSecretPost => "client_secret_post",
+            _ => "none",
+        },
+    })
+    .to_string()
+}
+
+fn read(reply: &Reply, name: &str, clock: &Clock) -> Result<Registration> {
+    let content = Content::of(reply);
+    let whole = content.value().unwrap_or(&Value::Null);
+    let text = |member: &str| {
+        let text = whole.get(member).and_then(Value::as_str);
+        text.filter(|text| !text.is_empty() && !text.contains(char::is_control))
+    };
+    let status = reply.status;
+    if status == 429 || status >= 500 {
+        let retry_after = refusal::retry_after(&reply.headers, clock.wall());
+        let reason = format!("{name} registered no client (HTTP {status})");
+        return Err(unavailable(reason, retry_after));
+    }
+    let error = text("error").map(|error| super::clean(error, &[]));
+    if !matches!(status, 200 | 201) || error.is_some() {
+        let why = text("error_description").or(text("error"));
+        let why = why.map_or_else(|| format!("HTTP {status}"), |why| super::clean(why, &[]));
+        let reason = format!("{name} registered no client: {why}");
+        return Err(rejected("registration_refused", error, reason));
+    }
+    let authentication = match text("token_endpoint_auth_method") {
+        None => None,
+        Some("none") => Some(ClientAuthentication::None),
+        Some("client_secret_basic") => Some(ClientAuthentication::ClientSecretBasic),
+        Some("client_secret_post") => Some(ClientAuthentication::ClientSecretPost),
+        Some(other) => {
+            let other = super::clean(other, &[]);
+            let reason = format!(
+                "{name} registered a client that authenticates by {other}, which none asked for"
+            );
+            return Err(rejected("registration_malformed", None, reason));
+        }
+    };
+    let Some(client_id) = text("client_id") else {
+        let reason = format!("{name} registered a client and named no id");
+        return Err(rejected("registration_malformed", None, reason));
+    };
+    Ok(Registration {
+        client_id: client_id.to_owned(),
+        client_secret: text("client_secret").map(ClientSecret::from),
+        authentication,
+        access_token: text("registration_access_token").map(Secret::from),
+        client_uri: text("registration_client_uri").map(str::to_owned),
+    })
+}
+
+fn unavailable(reason: String, retry_after: Option<std::time::Duration>) -> Error {
+    let kind = ErrorKind::ProviderUnavailable { retry_after };
+    Error::new(kind, "registration_unavailable", reason)
+}
+
+fn rejected(code: &'static str, error: Option<String>, reason: String) -> Error {
+    let kind = ErrorKind::ProviderRejected {
+        error,
+        description: None,
+    };
+    Error::new(kind, code, reason)
 }

@@ -454,7 +454,7 @@ impl Ask<'_> {
             && issued.refresh_token.is_none()
         {
             let (spec, client, token) = (self.spec, self.client, &issued.token.value);
-            match introspection::introspect(http, spec, client, token, clock).await {
+            match Box::pin(introspection::introspect(http, spec, client, token, clock)).await {
                 Ok(told) => issued.token.expires_at = told.expires_at,
                 Err(error) => {
                     tracing::info!(

@@ -128,12 +128,6 @@ impl Provider {
             .map_or(&[], |grant| &grant.client.registration)
     }
 
-    /// Where clients are registered, where the file says so.
-    pub fn registration_endpoint(&self, grant_type: GrantType) -> Option<String> {
-        let endpoints = &self.grants.get(&grant_type)?.endpoints;
-        endpoints.registration_endpoint.clone()
-    }
-
     /// Whether a redirect URI is only a name that stands for one (eBay's RuName).
     pub fn has_opaque_redirect(&self) -> bool {
         self.grants

@@ -160,7 +160,7 @@ pub async fn refresh(engine: Arc<Engine>, order: Order) -> Result<Arc<StoredToke
         // Before the claim: whoever leads asks for one token only.
         let subject_token = match &integration.configuration.exchange_from {
             Some(from) if service => {
-                let source = engine.exchange_source(&meant.key, from).await?;
+                let source = Box::pin(engine.exchange_source(&meant.key, from)).await?;
                 Some(exchange::subject_token(Arc::clone(&engine), source).await?)
             }
             _ => None,
@@ -367,7 +367,7 @@ impl Lead<'_> {
                     .requested_scopes(&self.integration, &self.spec, &[]);
                 if let Some(subject_token) = &self.subject_token {
                     let resource = &self.order.resource;
-                    return oauth::token::exchange_token(
+                    return Box::pin(oauth::token::exchange_token(
                         &http,
                         &self.spec,
                         client,
@@ -375,7 +375,7 @@ impl Lead<'_> {
                         &scopes,
                         resource,
                         clock,
-                    )
+                    ))
                     .await;
                 }
                 oauth::token::client_credentials(

@@ -44,6 +44,7 @@ mod loopback;
 mod meanwhile;
 mod outcomes;
 mod record;
+mod registration;
 mod replay;
 mod resources;
 mod server;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use _core::clock::{Anchor, Monotonic};
 use _core::engine::freshness::StoredToken;
-use _core::engine::record::{Configuration, Note, Pending, Record, Spill};
+use _core::engine::record::{Configuration, Note, Pending, Record, Registered, Spill};
 use _core::model::{Account, Grant, Refusal, Token};
-use _core::provider::{Endpoints, Overrides};
+use _core::provider::{ClientAuthentication, Endpoints, Overrides};
 use _core::secret::SecretBytes;
 use proptest::prelude::*;
 
@@ -121,6 +121,14 @@ fn configurations_come_back() {
         discovery_due: true,
         issuer_promised: true,
         exchange_from: Some("corporate/ann".to_owned()),
+        registers_as: Some(ClientAuthentication::ClientSecretPost),
+        registered: Some(Registered {
+            endpoint: "https://login.example.com/register".to_owned(),
+            redirect_uri: "http://127.0.0.1/callback".to_owned(),
+            authentication: Some(ClientAuthentication::ClientSecretBasic),
+            access_token: Some("key-to-the-registration".into()),
+            client_uri: Some("https://login.example.com/register/1".to_owned()),
+        }),
         overrides: Overrides {
             endpoints: Endpoints {
                 token_endpoint: Some("https://t.example".to_owned()),

@@ -30,6 +30,7 @@ struct Script {
 pub(super) struct Received {
     pub(super) path: String,
     pub(super) form: BTreeMap<String, String>,
+    pub(super) body: String,
     pub(super) authorization: Option<String>,
 }
 
@@ -219,6 +220,7 @@ async fn serve(mut stream: TcpStream, script: Arc<Script>) {
         received.push(Received {
             path: path.clone(),
             form,
+            body: body.to_owned(),
             authorization,
         });
         received
