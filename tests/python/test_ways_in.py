@@ -47,3 +47,29 @@ def test_an_authorization_request_is_pushed_where_the_file_says_so(
         callback = UserAgent("ada").consent(begun.authorization_url, redirect_uri="http://127.0.0.1/callback")
         assert workspace.complete_connect(callback, session="s").state == "connected"
         assert server.whoami(workspace.get_token("pushing"))["subject"] == "ada"
+
+
+def test_an_mcp_server_needs_nothing_but_its_url(home: object, server: AuthorizationServer) -> None:
+    server.settings(offline=True)
+    resource = f"{server.issuer}/mcp"
+    urls: list[str] = []
+
+    def person(url: str) -> None:
+        urls.append(url)
+        UserAgent("ada").connect(url)
+
+    with Workspace() as workspace:
+        configured = workspace.configure("notes", issuer=resource, scopes=["files.read"])
+        status = workspace.connect("notes", open_browser=person)
+        token = workspace.get_token("notes")
+
+        assert configured.client_id == status.client_id
+        assert query(urls[0])["resource"] == [resource]
+        assert query(urls[0])["scope"] == ["files.read"]
+        assert server.whoami(token)["audience"] == resource
+        assert server.whoami(token)["client"] == configured.client_id
+        renewed = workspace.get_token("notes", replacing=token)
+        assert server.whoami(renewed)["audience"] == resource
+        assert server.refreshes == 1
+        workspace.configure("notes", issuer=resource)
+        assert workspace.status("notes").client_id == configured.client_id
