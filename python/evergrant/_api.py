@@ -125,7 +125,8 @@ class Verbs:
     ) -> "Status":
         """Have a person sign in and consent; returns at once when connected with the scopes asked.
 
-        On a terminal a pasted callback URL is accepted meanwhile; from elsewhere, `complete_connect` finishes it.
+        On a terminal a pasted callback URL is accepted meanwhile; from elsewhere, `complete_connect` finishes it. Where
+        no browser is opened, and the provider has device codes, one to type at another device is shown, too.
         With `client_credentials` it fetches a token, which needs no person.
 
         Args:

@@ -1,4 +1,4 @@
-"""Ways in beside the plain authorization request, against the certified server: pushed requests, an MCP server's URL."""
+"""Ways in beside the plain authorization request, against the certified server: a pushed one, an MCP server's URL."""
 
 from __future__ import annotations
 
