@@ -242,6 +242,28 @@ impl Engine {
             .map(Some)
     }
 
+    /// Whether it is known here what the provider is: by a file, or because it is configured and never had one.
+    ///
+    /// # Errors
+    /// `StoreError`, `VaultLocked`: what is configured can't be read.
+    pub async fn knows(&self, provider: &str) -> Result<bool> {
+        if self.catalog.id(provider).is_some() {
+            return Ok(true);
+        }
+        for grant_type in [GrantType::AuthorizationCode, GrantType::ClientCredentials] {
+            let row = self
+                .store
+                .integration(&self.key(provider, grant_type))
+                .await?;
+            if let Some(row) = row
+                && self.configuration_of(&row).await?.has_no_file
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     pub(super) async fn configured(
         &self,
         id: &str,

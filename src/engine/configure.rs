@@ -142,6 +142,7 @@ impl Engine {
             let mut configuration = stored.clone().unwrap_or_default();
             merge(&mut configuration, request)
                 .map_err(|error| self.ready_to_paste(error.of_provider(&key.provider), request))?;
+            configuration.has_no_file = self.catalog.id(&key.provider).is_none();
             if let Some(asked) = &by_file {
                 configuration.issuer = Some(asked.clone());
             }
@@ -231,7 +232,7 @@ impl Engine {
         }
     }
 
-    async fn configuration_of(&self, row: &IntegrationRow) -> Result<Configuration> {
+    pub(super) async fn configuration_of(&self, row: &IntegrationRow) -> Result<Configuration> {
         let subject = Subject::Integration(&row.key);
         self.open(subject, Kind::Integration, "", &row.sealed).await
     }

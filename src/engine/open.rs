@@ -40,6 +40,8 @@ pub struct Environment {
     pub config_home: Option<PathBuf>,
     /// `EVERGRANT_PROVIDERS`: folders with provider files.
     pub providers: Vec<PathBuf>,
+    /// Folders with provider files of installed packages, where they were looked for already.
+    pub installed: Vec<PathBuf>,
     /// `EVERGRANT_CA_FILE`, else `SSL_CERT_FILE`.
     pub ca_file: Option<PathBuf>,
 }
@@ -95,10 +97,16 @@ pub async fn open(choice: Choice, environment: &Environment) -> Result<Arc<Engin
         network: choice.network,
         ca_file: environment.ca_file.clone(),
     };
+    let adopt = |catalog: &Catalog| match environment.installed.as_slice() {
+        [] => Ok(()),
+        folders => catalog.adopt(folders),
+    };
     if let Some(engine) = shared(&store, &workspace, &keys, &choice.clock, &http_options) {
+        adopt(&engine.catalog)?;
         return Ok(engine);
     }
     let catalog = Arc::new(Catalog::with_folders(&environment.providers)?);
+    adopt(&catalog)?;
     let engine = Engine {
         command_options: options,
         ..over(

@@ -33,6 +33,8 @@ pub struct Configuration {
     pub issuer_promised: bool,
     /// The connection, `provider` or `provider/connection`, whose token this integration's is made from (RFC 8693).
     pub exchange_from: Option<String>,
+    /// No provider file said anything of it: there are only its endpoints.
+    pub has_no_file: bool,
     /// How a client that registers itself is to authenticate, of what the server takes.
     pub registers_as: Option<ClientAuthentication>,
     /// The registration of the client, where evergrant made it.
@@ -163,6 +165,7 @@ impl Record for Configuration {
             discovery_due: self.discovery_due,
             issuer_promised: self.issuer_promised,
             exchange_from: self.exchange_from.clone(),
+            has_no_file: self.has_no_file,
             registers_as: self.registers_as,
             registered: self.registered.as_ref().map(|registered| RegisteredText {
                 endpoint: registered.endpoint.clone(),
@@ -186,6 +189,7 @@ impl Record for Configuration {
             discovery_due: text.discovery_due,
             issuer_promised: text.issuer_promised,
             exchange_from: text.exchange_from,
+            has_no_file: text.has_no_file,
             registers_as: text.registers_as,
             registered: text.registered.map(|registered| Registered {
                 endpoint: registered.endpoint,
@@ -408,6 +412,8 @@ struct ConfigurationText {
     issuer_promised: bool,
     #[serde(default)]
     exchange_from: Option<String>,
+    #[serde(default)]
+    has_no_file: bool,
     #[serde(default)]
     registers_as: Option<ClientAuthentication>,
     #[serde(default)]

@@ -1,8 +1,8 @@
-//! Finds providers: the built-in files, parsed when asked for, and the files of the user's folders.
+//! Finds providers: the built-in files, parsed when asked for, those of the user's folders, and those of installed packages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -26,14 +26,32 @@ struct Builtin {
 /// Sorted by id: the folder `catalog`.
 static BUILTIN: &[Builtin] = include!(concat!(env!("OUT_DIR"), "/catalog.rs"));
 
-/// All providers known here: the built-in ones and those of the user's folders.
+/// All providers known here: the built-in ones, those of the user's folders, and those of installed packages.
 #[derive(Debug, Default)]
 pub struct Catalog {
-    /// The user's files by id.
-    files: BTreeMap<String, UserFile>,
-    /// The user's aliases: to an id.
-    aliases: BTreeMap<String, String>,
+    users: Files,
+    /// Empty until somebody looks for them.
+    installed: OnceLock<Files>,
     parsed: Mutex<BTreeMap<String, Arc<Provider>>>,
+}
+
+/// Files that are not built in.
+#[derive(Debug, Default)]
+struct Files {
+    /// By id.
+    files: BTreeMap<String, UserFile>,
+    /// Their aliases: to an id.
+    aliases: BTreeMap<String, String>,
+}
+
+impl Files {
+    fn id(&self, id_or_alias: &str) -> Option<&str> {
+        let id = self
+            .aliases
+            .get(id_or_alias)
+            .map_or(id_or_alias, String::as_str);
+        self.files.get_key_value(id).map(|(id, _)| id.as_str())
+    }
 }
 
 #[derive(Debug)]
@@ -56,28 +74,62 @@ impl Catalog {
     /// Mistakes inside a file are reported by [`find`](Self::find), for that provider alone.
     pub fn with_folders(folders: &[PathBuf]) -> Result<Self> {
         let mut catalog = Self::builtin();
+        catalog.users = catalog.read(folders)?;
+        Ok(catalog)
+    }
+
+    /// Takes the files in `folders` of installed packages too, once. The rules are those of
+    /// [`with_folders`](Self::with_folders), and a user's own id counts as taken.
+    ///
+    /// # Errors
+    /// Those of [`with_folders`](Self::with_folders): then nothing was taken.
+    pub fn adopt(&self, folders: &[PathBuf]) -> Result<()> {
+        if self.has_adopted() {
+            return Ok(());
+        }
+        let files = self.read(folders)?;
+        // Another thread that was faster has read the same files.
+        let _ = self.installed.set(files);
+        Ok(())
+    }
+
+    /// Whether [`adopt`](Self::adopt) was called.
+    pub fn has_adopted(&self) -> bool {
+        self.installed.get().is_some()
+    }
+
+    fn read(&self, folders: &[PathBuf]) -> Result<Files> {
+        let mut files = Files::default();
         for folder in folders {
             for path in yaml_files(folder)? {
-                catalog.add(&path)?;
+                self.add(&mut files, &path)?;
             }
         }
-        Ok(catalog)
+        Ok(files)
+    }
+
+    /// The file of an id that is not built in.
+    fn file(&self, id: &str) -> Option<&UserFile> {
+        let installed = self.installed.get();
+        let installed = || installed.and_then(|installed| installed.files.get(id));
+        self.users.files.get(id).or_else(installed)
     }
 
     /// What files of `folder` may extend: the built-in providers, and those of the folder that can be read.
     pub(super) fn beside(folder: &Path) -> Self {
         let mut catalog = Self::builtin();
+        let mut files = Files::default();
         for sibling in yaml_files(folder).unwrap_or_default() {
             // A broken sibling has problems of its own; it is reported when it is checked.
-            let _ = catalog.add(&sibling);
+            let _ = catalog.add(&mut files, &sibling);
         }
+        catalog.users = files;
         catalog
     }
 
     /// Whether the provider of that id is the file at `path`.
     pub(super) fn is_at(&self, id: &str, path: &Path) -> bool {
-        self.files
-            .get(id)
+        self.file(id)
             .is_some_and(|file| file.path.file_name() == path.file_name())
     }
 
@@ -102,7 +154,13 @@ impl Catalog {
     /// The ids of all providers, sorted. Parses nothing.
     pub fn ids(&self) -> Vec<&str> {
         let mut ids: Vec<&str> = BUILTIN.iter().map(|file| file.id).collect();
-        ids.extend(self.files.keys().map(String::as_str));
+        for files in [Some(&self.users), self.installed.get()] {
+            ids.extend(
+                files
+                    .into_iter()
+                    .flat_map(|files| files.files.keys().map(String::as_str)),
+            );
+        }
         ids.sort_unstable();
         ids
     }
@@ -121,18 +179,15 @@ impl Catalog {
             let named = |file: &&Builtin| file.aliases.contains(&id_or_alias);
             BUILTIN.iter().find(named)
         });
-        builtin.map(|file| file.id).or_else(|| {
-            let id = self
-                .aliases
-                .get(id_or_alias)
-                .map_or(id_or_alias, String::as_str);
-            self.files.get_key_value(id).map(|(id, _)| id.as_str())
-        })
+        builtin
+            .map(|file| file.id)
+            .or_else(|| self.users.id(id_or_alias))
+            .or_else(|| self.installed.get()?.id(id_or_alias))
     }
 
     /// The file of `id` over those it extends. `children` are the ids on the way here: none may come back.
     fn merged(&self, id: &str, children: &mut BTreeSet<String>) -> Result<Value> {
-        let value = match self.files.get(id) {
+        let value = match self.file(id) {
             Some(file) => file.value.clone(),
             None => builtin_value(id)?,
         };
@@ -163,7 +218,7 @@ impl Catalog {
         Ok(extend(self.merged(parent, children)?, value))
     }
 
-    fn add(&mut self, path: &Path) -> Result<()> {
+    fn add(&self, files: &mut Files, path: &Path) -> Result<()> {
         let invalid = |reason: String| invalid_file(path, &reason);
         let refused = |reason: String| Err(invalid(reason));
         let text = std::fs::read_to_string(path)
@@ -193,15 +248,15 @@ impl Catalog {
                     name.escape_debug()
                 ));
             }
-            if let Some(owner) = self.id(name) {
+            if let Some(owner) = self.id(name).or_else(|| files.id(name)) {
                 return refused(format!(
                     "`{name}` is taken by the provider {owner}; `extends: {owner}` with an id of its own is the way to change it"
                 ));
             }
         }
-        self.aliases
-            .extend(aliases.into_iter().map(|alias| (alias, id.clone())));
-        self.files.insert(
+        let named = aliases.into_iter().map(|alias| (alias, id.clone()));
+        files.aliases.extend(named);
+        files.files.insert(
             id,
             UserFile {
                 path: path.to_owned(),
@@ -218,7 +273,7 @@ impl Catalog {
             .ids()
             .into_iter()
             .chain(aliases)
-            .chain(self.aliases.keys().map(String::as_str))
+            .chain(self.users.aliases.keys().map(String::as_str))
             .collect();
         let mut near: Vec<(f64, &str)> = names
             .iter()
@@ -243,7 +298,7 @@ impl Catalog {
     }
 
     fn broken(&self, id: &str, mistake: &Mistake) -> Error {
-        match self.files.get(id) {
+        match self.file(id) {
             Some(file) => invalid_file(
                 &file.path,
                 &format!("{}: {}", mistake.path.join("."), mistake.message),

@@ -7,6 +7,7 @@ mod call;
 mod convert;
 mod errors;
 mod exit;
+mod installed;
 mod log;
 mod token;
 mod verbs;

@@ -315,6 +315,7 @@ fn environment(py: Python<'_>) -> PyResult<Environment> {
             key_command: read("EVERGRANT_KEY_COMMAND")?,
         },
         config_home,
+        installed: Vec::new(),
         providers: read("EVERGRANT_PROVIDERS")?
             .map(|folders| {
                 folders

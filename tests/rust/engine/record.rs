@@ -121,6 +121,7 @@ fn configurations_come_back() {
         discovery_due: true,
         issuer_promised: true,
         exchange_from: Some("corporate/ann".to_owned()),
+        has_no_file: true,
         registers_as: Some(ClientAuthentication::ClientSecretPost),
         registered: Some(Registered {
             endpoint: "https://login.example.com/register".to_owned(),

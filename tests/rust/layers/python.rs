@@ -6,6 +6,7 @@ const LAYERS: [&[&str]; 6] = [
     &[
         "_bridge",
         "_docstring",
+        "_installed",
         "_redact",
         "_signature",
         "_template",

@@ -432,6 +432,42 @@ fn a_folder_that_is_missing_is_an_error() {
 }
 
 #[test]
+fn files_of_installed_packages_are_taken_when_they_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("sample.yaml"), MINIMAL).unwrap();
+    let catalog = Catalog::builtin();
+    assert_eq!(
+        catalog.find("sample").unwrap_err().code(),
+        "unknown_provider"
+    );
+    assert!(!catalog.has_adopted());
+    catalog.adopt(&paths(&folder)).unwrap();
+    assert_eq!(catalog.find("sample").unwrap().id, "sample");
+    assert_eq!(catalog.ids().len(), Catalog::builtin().ids().len() + 1);
+}
+
+#[test]
+fn a_package_takes_no_id_that_a_users_file_has() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("sample.yaml"), MINIMAL).unwrap();
+    let (_users, catalog) = with_files(&[MINIMAL]);
+    let catalog = catalog.unwrap();
+    let error = catalog.adopt(&paths(&folder)).unwrap_err();
+    assert!(error.reason().contains("`sample` is taken"), "{error}");
+    assert!(!catalog.has_adopted());
+}
+
+#[test]
+fn what_a_package_brought_is_not_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = Catalog::builtin();
+    catalog.adopt(&paths(&folder)).unwrap();
+    std::fs::write(folder.path().join("sample.yaml"), MINIMAL).unwrap();
+    catalog.adopt(&paths(&folder)).unwrap();
+    assert!(catalog.find("sample").is_err());
+}
+
+#[test]
 fn a_grant_that_needs_a_mechanism_says_so_before_anything_is_asked() {
     let text = MINIMAL.replace(
         "{authorization_code: {}}",
