@@ -1,7 +1,9 @@
-//! Turns the provider files into what the library carries: one table, sorted by id, with each file as JSON.
+//! Turns the provider files into what the library carries: one table, sorted by id, with each file as JSON, over those
+//! that it extends.
 //!
 //! YAML is for people, and reading it is slow; a look-up then parses a few kilobytes of JSON, and only when it is asked.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,22 +11,26 @@ use std::{env, fs};
 
 use serde_json::Value;
 
-const CATALOG: &str = "src/provider/catalog";
+#[path = "src/provider/merge.rs"]
+mod merge;
 
-/// Fields for people who read the files; nothing in the library reads them.
-const UNREAD: [&str; 2] = ["evidence", "variants"];
+const CATALOG: &str = "src/provider/catalog";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={CATALOG}");
+    println!("cargo::rerun-if-changed=src/provider/merge.rs");
     println!("cargo::rerun-if-changed=build.rs");
-    let mut files = fs::read_dir(CATALOG)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<Vec<_>, _>>()?;
-    files.retain(|path| path.extension().is_some_and(|ending| ending == "yaml"));
-    files.sort();
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(CATALOG)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "yaml") {
+            let (id, file) = read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            files.insert(id, file);
+        }
+    }
     let mut table = String::from("&[\n");
-    for path in files {
-        let entry = entry(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    for (id, file) in &files {
+        let entry = entry(id, file, &files).map_err(|error| format!("{id}: {error}"))?;
         writeln!(table, "    {entry},")?;
     }
     table.push_str("]\n");
@@ -33,8 +39,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// One entry of the table, as Rust.
-fn entry(path: &Path) -> Result<String, Box<dyn Error>> {
+/// A file, and the id it has.
+fn read(path: &Path) -> Result<(String, Value), Box<dyn Error>> {
     // As `provider::file` reads the files of users.
     let options = serde_saphyr::options! {
         strict_booleans: true,
@@ -44,7 +50,7 @@ fn entry(path: &Path) -> Result<String, Box<dyn Error>> {
     };
     let mut file: Value = serde_saphyr::from_str_with_options(&fs::read_to_string(path)?, options)?;
     let fields = file.as_object_mut().ok_or("it is no map")?;
-    fields.retain(|name, _| !UNREAD.contains(&name.as_str()));
+    fields.retain(|name, _| !merge::UNREAD.contains(&name.as_str()));
     let id = fields
         .get("id")
         .and_then(Value::as_str)
@@ -52,14 +58,39 @@ fn entry(path: &Path) -> Result<String, Box<dyn Error>> {
     if path.file_stem().is_none_or(|stem| stem != id) {
         return Err(format!("its id is {id}").into());
     }
-    let aliases: Vec<&str> = fields
-        .get("aliases")
-        .and_then(Value::as_array)
+    Ok((id.to_owned(), file))
+}
+
+/// A file over those it extends.
+fn merged(
+    file: &Value,
+    files: &BTreeMap<String, Value>,
+    depth: usize,
+) -> Result<Value, Box<dyn Error>> {
+    let Some(parent) = file.get("extends").and_then(Value::as_str) else {
+        return Ok(file.clone());
+    };
+    if depth > files.len() {
+        return Err("it extends itself".into());
+    }
+    let parent = files.get(parent).ok_or("it extends none of the files")?;
+    let parent = merged(parent, files, depth + 1)?;
+    Ok(merge::extend(parent, file.clone()))
+}
+
+/// One entry of the table, as Rust.
+fn entry(
+    id: &str,
+    file: &Value,
+    files: &BTreeMap<String, Value>,
+) -> Result<String, Box<dyn Error>> {
+    let aliases = file.get("aliases").and_then(Value::as_array);
+    let aliases: Vec<&str> = aliases
         .into_iter()
         .flatten()
         .filter_map(Value::as_str)
         .collect();
-    let json = serde_json::to_string(fields)?;
+    let json = serde_json::to_string(&merged(file, files, 0)?)?;
     Ok(format!(
         "Builtin {{ id: {id:?}, aliases: &{aliases:?}, json: {json:?} }}"
     ))

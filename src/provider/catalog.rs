@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use serde_json::{Value, json};
 
 pub use super::entry::Provider;
-use super::file::{Document, Mistake, extend};
+use super::file::{Document, Mistake};
+use super::merge::extend;
 use super::parameters::whole;
 use super::scope::ANY_SCOPE;
 use crate::error::{Error, ErrorKind, Result};
@@ -19,7 +20,7 @@ pub const ID_PATTERN: &str = "[a-z][a-z0-9_]{0,63}";
 struct Builtin {
     id: &'static str,
     aliases: &'static [&'static str],
-    /// The file, which the build turns from YAML into JSON.
+    /// The file over those it extends, which the build turns from YAML into JSON.
     json: &'static str,
 }
 
@@ -187,11 +188,10 @@ impl Catalog {
 
     /// The file of `id` over those it extends. `children` are the ids on the way here: none may come back.
     fn merged(&self, id: &str, children: &mut BTreeSet<String>) -> Result<Value> {
-        let value = match self.file(id) {
-            Some(file) => file.value.clone(),
-            None => builtin_value(id)?,
-        };
-        self.extended(id, value, children)
+        match self.file(id) {
+            Some(file) => self.extended(id, file.value.clone(), children),
+            None => builtin_value(id),
+        }
     }
 
     /// `value`, the file of `id`, over the files that it extends.
@@ -347,7 +347,7 @@ pub fn custom(id: &str) -> Result<Arc<Provider>> {
     })
 }
 
-/// The built-in file of that id.
+/// The built-in entry of that id.
 fn builtin(id: &str) -> Option<&'static Builtin> {
     let place = BUILTIN.binary_search_by_key(&id, |file| file.id).ok()?;
     BUILTIN.get(place)

@@ -1,4 +1,4 @@
-//! Provider files as text: YAML read with its positions, and the merge of `extends` and of grants.
+//! Provider files as text: YAML read with its positions, and what is said once for both grants laid under each.
 
 use std::fmt;
 
@@ -6,16 +6,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 
+use super::merge::{OWN, UNREAD, merge};
 use crate::model::GrantType;
-
-/// Fields of a provider itself, never inherited.
-const OWN: [&str; 10] = [
-    "id", "extends", "aliases", "name", "category", "status", "summary", "links", "notes",
-    "sources",
-];
-
-/// More fields that are not inherited, since nothing reads them: they speak of one file.
-const UNREAD: [&str; 2] = ["evidence", "variants"];
 
 /// Sections that a grant may repeat; there they merge over the provider's.
 const PER_GRANT: [&str; 10] = [
@@ -157,36 +149,6 @@ fn first_words(message: &str) -> String {
         .next()
         .unwrap_or(message);
     message.to_owned()
-}
-
-/// `child` over the provider it extends.
-pub(super) fn extend(parent: Value, child: Value) -> Value {
-    let mut inherited = parent;
-    if let Value::Object(fields) = &mut inherited {
-        fields.retain(|name, _| !OWN.contains(&name.as_str()) && !UNREAD.contains(&name.as_str()));
-    }
-    merge("", &mut inherited, child);
-    inherited
-}
-
-/// Lays `over` over `base`, which stand under the key `section`: maps merge; lists and plain values replace, and so does
-/// `scopes.suggested`, a list that happens to have meanings; `null` overrides.
-fn merge(section: &str, base: &mut Value, over: Value) {
-    match (base, over) {
-        (Value::Object(base), Value::Object(over)) => {
-            for (name, value) in over {
-                match base.get_mut(&name) {
-                    Some(inherited) if (section, name.as_str()) != ("scopes", "suggested") => {
-                        merge(&name, inherited, value);
-                    }
-                    _ => {
-                        base.insert(name, value);
-                    }
-                }
-            }
-        }
-        (base, over) => *base = over,
-    }
 }
 
 /// One grant of a provider as a single map: the provider's sections, the grant's over them, and the grant's own fields.

@@ -1,6 +1,6 @@
 //! Providers as data: the vocabulary of a provider file, typed, and the [`Spec`] of one grant type made from it.
 //!
-//! Nothing here sends anything. `catalog` finds providers, `file` reads and merges their files, `spec` makes a [`Spec`],
+//! Nothing here sends anything. `catalog` finds providers, `file` reads their files, `merge` lays one over the other, `spec` makes a [`Spec`],
 //! `parameters` fills templates, `scope` and `hosts` judge, `check` says what is wrong with a file. What a file may say stands in
 //! `vocabulary` and `request`.
 
@@ -10,6 +10,7 @@ mod entry;
 mod file;
 mod grant;
 pub mod hosts;
+mod merge;
 pub mod parameters;
 mod request;
 pub mod scope;
