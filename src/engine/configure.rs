@@ -597,13 +597,10 @@ fn parse_authentication(method: &str) -> Result<Option<ClientAuthentication>> {
         "client_secret_post" => Ok(Some(ClientAuthentication::ClientSecretPost)),
         "none" => Ok(Some(ClientAuthentication::None)),
         "private_key_jwt" => Ok(Some(ClientAuthentication::PrivateKeyJwt)),
-        "client_secret_jwt" => Err(Error::invalid_parameter(
-            "not_supported",
-            "client_secret_jwt is not supported; private_key_jwt is",
-        )),
+        "client_secret_jwt" => Ok(Some(ClientAuthentication::ClientSecretJwt)),
         _ => Err(Error::invalid_parameter(
             "unknown_client_authentication",
-            "client_authentication is client_secret_basic, client_secret_post, private_key_jwt or none",
+            "client_authentication is client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt or none",
         )),
     }
 }

@@ -36,12 +36,6 @@ pub(super) fn authenticate(
     headers: &mut Vec<(String, Secret)>,
 ) -> Result<()> {
     use ClientAuthentication as Method;
-    let unsupported = |name| {
-        Err(Error::invalid_parameter(
-            "client_authentication_unsupported",
-            format!("the client authentication {name} is not supported"),
-        ))
-    };
     match (method, client.secret) {
         (Method::ClientSecretBasic, Some(secret)) => {
             headers.push(("Authorization".to_owned(), basic(client.id, secret)));
@@ -60,14 +54,21 @@ pub(super) fn authenticate(
         }
         // The headers and parameters of the provider file carry it.
         (Method::Custom, _) => {}
-        (Method::ClientSecretJwt, _) => return unsupported("client_secret_jwt"),
-        (Method::PrivateKeyJwt, _) => {
-            let signed = assertion::of_client(client, values, now)?;
+        (Method::ClientSecretJwt | Method::PrivateKeyJwt, _) => {
+            let signed = match method {
+                Method::ClientSecretJwt => assertion::of_secret(client, values, now)?,
+                _ => assertion::of_client(client, values, now)?,
+            };
             parameters.set("client_id", client.id);
             parameters.set("client_assertion_type", assertion::CLIENT_ASSERTION_TYPE);
             parameters.set("client_assertion", signed);
         }
-        (Method::TlsClientAuth, _) => return unsupported("tls_client_auth"),
+        (Method::TlsClientAuth, _) => {
+            return Err(Error::invalid_parameter(
+                "client_authentication_unsupported",
+                "the client authentication tls_client_auth is not supported",
+            ));
+        }
     }
     Ok(())
 }

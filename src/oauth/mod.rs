@@ -14,6 +14,7 @@ mod expiry;
 mod id_token;
 pub mod introspection;
 mod keep;
+mod key;
 mod lookup;
 pub mod paths;
 mod protected_resource;

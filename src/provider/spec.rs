@@ -433,9 +433,8 @@ fn client(
     mut client: ClientRules,
     overrides: &Overrides,
 ) -> Result<ClientRules> {
-    use ClientAuthentication::{Bearer, ClientSecretJwt, Custom, TlsClientAuth};
-    let unsupported =
-        |method: &ClientAuthentication| matches!(method, ClientSecretJwt | TlsClientAuth);
+    use ClientAuthentication::{Bearer, Custom, TlsClientAuth};
+    let unsupported = |method: &ClientAuthentication| *method == TlsClientAuth;
     let refused = |reason: &str| {
         Err(
             Error::invalid_parameter("client_authentication_unsupported", reason)
@@ -445,12 +444,12 @@ fn client(
     match overrides.client_authentication {
         Some(method) if unsupported(&method) => {
             return refused(
-                "client_secret_jwt and client certificates come in a later release; use client_secret_basic, client_secret_post, private_key_jwt or none",
+                "client certificates come in a later release; use client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt or none",
             );
         }
         Some(Custom | Bearer) => {
             return refused(
-                "this client authentication can only be described by a provider file; use client_secret_basic, client_secret_post, private_key_jwt or none",
+                "this client authentication can only be described by a provider file; use client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt or none",
             );
         }
         Some(method) => client.authentication = vec![method],

@@ -12,6 +12,7 @@ use _core::provider::catalog::Catalog;
 use _core::provider::{ClientAuthentication, Endpoints, Overrides, Spec};
 use _core::secret::{ClientSecret, RefreshToken};
 use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::hmac;
 use aws_lc_rs::rsa::{KeySize, PrivateDecryptingKey};
 use aws_lc_rs::signature::{
     self, ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
@@ -294,6 +295,123 @@ async fn keys_of_other_kinds_sign_too() {
     assert_eq!(header["alg"], "EdDSA");
 }
 
+/// The numbers of an RSA key in PKCS#8 (RFC 8017 appendix A.1.2), in their order: n, e, d, p, q, dp, dq, qi.
+fn numbers(pkcs8: &[u8]) -> Vec<String> {
+    /// The content of the element at the beginning, and what follows it.
+    fn element(der: &[u8]) -> (&[u8], &[u8]) {
+        let (length, begins) = match usize::from(der[1]) {
+            short @ 0..0x80 => (short, 2),
+            long => {
+                let bytes = &der[2..2 + (long & 0x7f)];
+                let length = bytes
+                    .iter()
+                    .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+                (length, 2 + bytes.len())
+            }
+        };
+        der[begins..].split_at(length)
+    }
+    let (key, _) = element(pkcs8);
+    let (_version, key) = element(key);
+    let (_algorithm, key) = element(key);
+    let (key, _) = element(element(key).0);
+    let (_version, mut rest) = element(key);
+    let mut found = Vec::new();
+    while !rest.is_empty() {
+        let (number, after) = element(rest);
+        found.push(URL_SAFE_NO_PAD.encode(number));
+        rest = after;
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_json_web_key_signs_under_its_own_name() {
+    let (der, public) = rsa();
+    let mut key = json!({"kty": "RSA", "kid": "key-1", "use": "sig"});
+    for (name, number) in ["n", "e", "d", "p", "q", "dp", "dq", "qi"]
+        .iter()
+        .zip(numbers(&der))
+    {
+        key[*name] = json!(number);
+    }
+    let secret = ClientSecret::from(key.to_string().as_str());
+    let form = form(&refreshed(&secret, |_| {}).await.0);
+    let (header, claims) = opened(
+        &form["client_assertion"],
+        &RSA_PKCS1_2048_8192_SHA256,
+        &public,
+    );
+    assert_eq!(
+        (&header["alg"], &header["kid"]),
+        (&json!("RS256"), &json!("key-1"))
+    );
+    assert_eq!(claims["iss"], "client-1");
+}
+
+#[tokio::test]
+async fn json_web_keys_on_curves_sign_too() {
+    // RFC 7515 appendix A.3, and RFC 8037 appendix A.
+    let p256 = json!({
+        "kty": "EC", "crv": "P-256",
+        "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+        "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+        "d": "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI",
+    });
+    let ed25519 = json!({
+        "kty": "OKP", "crv": "Ed25519",
+        "d": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
+        "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+    });
+    let bytes =
+        |key: &Value, name: &str| URL_SAFE_NO_PAD.decode(key[name].as_str().unwrap()).unwrap();
+    let point = [vec![4], bytes(&p256, "x"), bytes(&p256, "y")].concat();
+    let keys: [(
+        &Value,
+        &'static dyn signature::VerificationAlgorithm,
+        Vec<u8>,
+        &str,
+    ); 2] = [
+        (&p256, &ECDSA_P256_SHA256_FIXED, point, "ES256"),
+        (&ed25519, &signature::ED25519, bytes(&ed25519, "x"), "EdDSA"),
+    ];
+    for (key, algorithm, public, name) in keys {
+        let secret = ClientSecret::from(key.to_string().as_str());
+        let form = form(&refreshed(&secret, |_| {}).await.0);
+        let (header, _) = opened(&form["client_assertion"], algorithm, &public);
+        assert_eq!(header["alg"], name);
+    }
+}
+
+#[tokio::test]
+async fn a_secret_signs_an_assertion_and_stays_here() {
+    let secret = ClientSecret::from("a-shared-secret-of-32-characters");
+    let client = Client {
+        authentication: ClientAuthentication::ClientSecretJwt,
+        ..signer(&secret)
+    };
+    let server = server().await;
+    let spec = spec_of(&server.uri(), GrantType::ClientCredentials);
+    let http = http::Client::new(http::Options::default());
+    let outcome = token::client_credentials(&http, &spec, client, &[], "", &clock()).await;
+    assert!(matches!(outcome, Outcome::Issued(_)), "{outcome:?}");
+    let form = form(&only(&server).await);
+    assert!(!form.contains_key("client_secret"));
+    assert_eq!(form["client_id"], "client-1");
+    let (signed, signature) = form["client_assertion"].rsplit_once('.').unwrap();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
+    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    hmac::verify(&key, signed.as_bytes(), &signature).unwrap();
+    let (header, claims) = signed.split_once('.').unwrap();
+    assert_eq!(decoded(header)["alg"], "HS256");
+    let claims = decoded(claims);
+    assert_eq!(
+        (&claims["iss"], &claims["sub"]),
+        (&json!("client-1"), &json!("client-1"))
+    );
+    assert_eq!(claims["aud"], format!("{}/token", server.uri()));
+}
+
 #[tokio::test]
 async fn a_certificate_beside_the_key_is_named_by_its_thumbprint() {
     let (der, _) = rsa();
@@ -315,6 +433,12 @@ fn what_is_no_usable_key_is_refused_before_it_is_configured_and_never_shown() {
         ("hunter2", "no private key in PEM"),
         (encrypted.as_str(), "decrypt it first"),
         (cut.as_str(), "no private key in PEM"),
+        ("{", "no JSON Web Key"),
+        (
+            r#"{"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA", "d": "AA"}"#,
+            "not whole",
+        ),
+        (r#"{"kty": "oct", "k": "AAAA"}"#, "no private key"),
     ] {
         let error = check_key(&spec, &ClientSecret::from(secret)).unwrap_err();
         assert_eq!(error.code(), "client_key_invalid");

@@ -143,7 +143,7 @@ async fn what_could_not_work_is_refused_before_it_is_stored() {
         "client_id_missing"
     );
     type Change = fn(&mut Settings);
-    let table: [(&str, Change); 8] = [
+    let table: [(&str, Change); 7] = [
         ("missing_endpoint", |settings| {
             settings
                 .endpoints
@@ -174,9 +174,6 @@ async fn what_could_not_work_is_refused_before_it_is_stored() {
         // The secret is no key.
         ("client_key_invalid", |settings| {
             settings.client_authentication = Some("private_key_jwt".into());
-        }),
-        ("not_supported", |settings| {
-            settings.client_authentication = Some("client_secret_jwt".into());
         }),
         ("unknown_parameter", |settings| {
             settings.parameters = Some(BTreeMap::from([("tenant".to_owned(), "x".to_owned())]));
