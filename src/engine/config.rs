@@ -86,8 +86,14 @@ impl Integration {
 }
 
 impl Configuration {
-    /// Takes over what an issuer says of itself. Its scopes are not among it: they never widen what is asked.
-    pub(super) fn learn(&mut self, metadata: &Metadata) {
+    /// Takes over what an issuer says of itself. Of its scopes only those are asked for that the provider file names
+    /// (`if_supported`): a server never widens what is asked.
+    pub(super) fn learn(&mut self, metadata: &Metadata, if_supported: &[String]) {
+        let known = if_supported.iter();
+        self.overrides.supported_scopes = known
+            .filter(|scope| metadata.scopes_supported.contains(scope))
+            .cloned()
+            .collect();
         self.overrides.discovered = metadata.endpoints.clone();
         self.overrides.resource.clone_from(&metadata.resource);
         self.overrides.pushed = metadata.require_pushed_authorization_requests;
@@ -107,7 +113,7 @@ impl Configuration {
 
     /// Forgets it.
     pub(super) fn unlearn(&mut self) {
-        self.learn(&Metadata::default());
+        self.learn(&Metadata::default(), &[]);
     }
 }
 
@@ -309,7 +315,8 @@ impl Engine {
         let metadata = self
             .metadata(&integration.provider, row.key.grant_type, &issuer)
             .await?;
-        integration.configuration.learn(&metadata);
+        let if_supported = integration.provider.scopes_if_supported(row.key.grant_type);
+        integration.configuration.learn(&metadata, if_supported);
         if integration.configuration.client_id.is_none() {
             self.require_writable("configure")?;
             let configuration = &mut integration.configuration;

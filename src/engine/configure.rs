@@ -150,7 +150,7 @@ impl Engine {
                 complete_client(&mut configuration, &provider, key.grant_type);
             }
             if let Some(metadata) = &discovered {
-                configuration.learn(metadata);
+                configuration.learn(metadata, provider.scopes_if_supported(key.grant_type));
             } else if issuer.is_some()
                 && (configuration.overrides.discovered.is_empty()
                     || stored.as_ref().and_then(|stored| stored.issuer.as_deref()) != issuer)

@@ -128,6 +128,13 @@ impl Provider {
             .map_or(&[], |grant| &grant.client.registration)
     }
 
+    /// Scopes that are asked for only where the server's metadata lists them.
+    pub fn scopes_if_supported(&self, grant_type: GrantType) -> &[String] {
+        self.grants
+            .get(&grant_type)
+            .map_or(&[], |grant| &grant.scopes.if_supported)
+    }
+
     /// Whether a redirect URI is only a name that stands for one (eBay's RuName).
     pub fn has_opaque_redirect(&self) -> bool {
         self.grants

@@ -210,6 +210,8 @@ pub struct Overrides {
     pub pkce: Option<bool>,
     /// The server takes pushed authorization requests only (RFC 9126 section 5).
     pub pushed: bool,
+    /// Of the scopes that the file asks for where the server knows them: those it knows.
+    pub supported_scopes: Vec<String>,
     /// The protected resource, an MCP server for one, whose metadata named the issuer.
     pub resource: Option<String>,
 }
@@ -233,6 +235,7 @@ impl fmt::Debug for Overrides {
             .field("scope_separator", &self.scope_separator)
             .field("pkce", &self.pkce)
             .field("pushed", &self.pushed)
+            .field("supported_scopes", &self.supported_scopes)
             .field("resource", &self.resource)
             .finish()
     }

@@ -201,6 +201,11 @@ fn pkce(file: Pkce, overrides: &Overrides) -> Pkce {
 
 fn scopes(mut rules: ScopeRules, overrides: &Overrides, values: &Values) -> Result<ScopeRules> {
     rules.base = values.fill_all(&rules.base)?;
+    let supported = &overrides.supported_scopes;
+    let known = rules.if_supported.iter();
+    rules
+        .base
+        .extend(known.filter(|scope| supported.contains(scope)).cloned());
     let mut suggested = BTreeMap::new();
     for (scope, meaning) in rules.suggested {
         suggested.extend(values.fill(&scope)?.map(|scope| (scope, meaning)));

@@ -6,7 +6,7 @@ use _core::model::{State, Status};
 use serde_json::{Value, json};
 
 use super::connect::{begun, callback, completed, failure};
-use super::{Answer, USER, World};
+use super::{Answer, USER, World, acme};
 
 const METADATA: &str = "/.well-known/oauth-authorization-server";
 const RESOURCE: &str = "/.well-known/oauth-protected-resource/mcp";
@@ -236,4 +236,32 @@ async fn an_mcp_server_needs_nothing_but_its_url() {
         assert_eq!(request.form["client_id"], "registered-1");
     }
     assert_eq!(world.server.count(), 2);
+}
+
+#[tokio::test]
+async fn a_scope_that_the_file_wants_where_the_server_knows_it_is_asked_for_there_alone() {
+    let file = acme("{}", "").replace(
+        "{base: [base],",
+        "{base: [], if_supported: [offline_access],",
+    );
+    for (supported, asked) in [
+        (
+            json!(["everything", "offline_access"]),
+            Some("offline_access"),
+        ),
+        (json!(["everything"]), None),
+        (Value::Null, None),
+    ] {
+        let world = World::with_file(&file).await;
+        world
+            .server
+            .answers_at("/register", registered("registered-1", json!({})));
+        let advertised = json!({"scopes_supported": supported});
+        configure(&world, metadata(&world, advertised), |_| {})
+            .await
+            .unwrap();
+        let shown = url::Url::parse(&begun(&world).await.authorization_url).unwrap();
+        let query: std::collections::BTreeMap<_, _> = shown.query_pairs().into_owned().collect();
+        assert_eq!(query.get("scope").map(String::as_str), asked);
+    }
 }
