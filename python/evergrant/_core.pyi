@@ -8,6 +8,7 @@ from evergrant._types import AccessToken
 
 __version__: Final[str]
 
+_lifeline: Final[object]
 WATCHED: Final[object]
 """What `Call.wait` returns when the watched file descriptor is readable."""
 

@@ -78,6 +78,7 @@ impl Shared {
         if let State::Running(waiter) = std::mem::replace(&mut *state, State::Finished(outcome)) {
             match waiter {
                 Waiter::Nobody => {}
+                _ if !exit::may_wake() => {}
                 Waiter::Thread(signal) => signal.raise(),
                 Waiter::Loop(queue, number) => queue.push(number),
             }

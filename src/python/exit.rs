@@ -2,7 +2,7 @@
 //!
 //! It refuses nothing and shuts nothing down, so being called by four mechanisms is free.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use pyo3::exceptions::{PyException, PyKeyboardInterrupt};
@@ -22,6 +22,25 @@ const SLICE: Duration = Duration::from_millis(100);
 static ARMED: AtomicU64 = AtomicU64::new(0);
 /// The process (as above) whose wait a signal has ended.
 static GIVEN_UP: AtomicU64 = AtomicU64::new(0);
+
+/// The interpreter has begun to take its modules apart: no Python thread but the one that ends it runs any more.
+static ENDED: AtomicBool = AtomicBool::new(false);
+
+/// Kept by the module, and let go of when the interpreter takes its modules apart.
+#[pyclass(frozen, module = "evergrant._core")]
+pub(super) struct Lifeline;
+
+impl Drop for Lifeline {
+    fn drop(&mut self) {
+        ENDED.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether a thread that waits may still be woken. A daemon thread whose event loop wakes after the interpreter is gone
+/// asks for a lock that is freed: uvloop crashes there.
+pub(super) fn may_wake() -> bool {
+    !ENDED.load(Ordering::Relaxed)
+}
 
 /// Arms the wait of this process, once. A Ctrl-C that arrives meanwhile is raised when all four are armed.
 pub(super) fn arm(py: Python<'_>) -> PyResult<()> {

@@ -27,6 +27,7 @@ fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     arm_faults();
     module.add("WATCHED", module.py().Ellipsis())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("_lifeline", exit::Lifeline)?;
     module.add_class::<bridge::Port>()?;
     module.add_class::<call::Call>()?;
     module.add_class::<token::Handle>()?;

@@ -6,6 +6,7 @@ without which it fails; of the four mechanisms that let a process wait, two cove
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -203,3 +204,49 @@ def test_what_skips_every_handler_is_asked_again_once_the_token_is_used_up(
     with acme.opened_at(used_up) as later, pytest.raises(ReauthorizationRequired, match="lost"):
         later.get_token("acme")
     assert (server.refreshes, server.reused) == (2, 1)
+
+
+def test_a_reply_that_comes_when_the_interpreter_is_gone_wakes_no_event_loop(program: Start) -> None:
+    """Fails without `_ if !exit::may_wake() => {}` in src/python/call.rs: uvloop crashes."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ending = program(
+            f"""
+            import ctypes, threading
+            import evergrant, uvloop
+            from evergrant import aio
+
+            evergrant.configure(
+                "nobody",
+                grant_type="client_credentials",
+                endpoints={{"token_endpoint": "http://127.0.0.1:{listener.getsockname()[1]}/token"}},
+                client_id="nobody",
+                client_secret="unimportant",
+            )
+            # When the interpreter is gone: closes standard output, and waits for a line.
+            libc = ctypes.CDLL(None)
+            libc.__cxa_atexit(libc.getchar, None, None)
+            libc.__cxa_atexit(libc.close, ctypes.c_void_p(1), None)  # the last one is called first
+            asked = threading.Event()
+
+            async def main():
+                asked.set()
+                await aio.test("nobody")
+
+            threading.Thread(target=uvloop.run, args=(main(),), daemon=True).start()
+            asked.wait()
+            input()
+            """
+        )
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.recv(65536)
+            ending.tell()
+            stdout = ending.process.stdout
+            assert stdout is not None
+            assert stdout.read() == ""
+            connection.sendall(b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n")
+            assert connection.recv(65536) == b""  # it was read
+    while any(state != "S" for state in ending.states()):
+        pass
+    ending.tell()
+    ending.end()

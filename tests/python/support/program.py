@@ -73,6 +73,14 @@ class Program:
         """What its main thread does: `R` runs, `S` waits (proc_pid_stat(5))."""
         return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
 
+    def states(self) -> list[str]:
+        """What each of its threads does, as in `state`; none when it has ended."""
+        stats = []
+        for task in Path(f"/proc/{self.process.pid}/task").glob("*/stat"):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                stats.append(task.read_text())
+        return [stat.rpartition(")")[2].split()[0] for stat in stats if self.process.poll() is None]
+
     def interrupt(self) -> None:
         """Ctrl-C."""
         self.process.send_signal(signal.SIGINT)
