@@ -1,5 +1,5 @@
-//! Turns the provider files into what the library carries: one table, sorted by id, with each file as JSON, over those
-//! that it extends.
+//! Turns the provider files into what the library carries: one table, sorted by id, with each file as JSON: as it is, and
+//! over those that it extends, in the parts in which it is read.
 //!
 //! YAML is for people, and reading it is slow; a look-up then parses a few kilobytes of JSON, and only when it is asked.
 
@@ -90,8 +90,12 @@ fn entry(
         .flatten()
         .filter_map(Value::as_str)
         .collect();
-    let json = serde_json::to_string(&merged(file, files, 0)?)?;
+    let merged = merged(file, files, 0)?;
+    let json = serde_json::to_string(file)?;
+    let own = serde_json::to_string(&merge::own(&merged))?;
+    let grants = ["authorization_code", "client_credentials"]
+        .map(|grant_type| merge::flatten(&merged, grant_type).map(|grant| grant.to_string()));
     Ok(format!(
-        "Builtin {{ id: {id:?}, aliases: &{aliases:?}, json: {json:?} }}"
+        "Builtin {{ id: {id:?}, aliases: &{aliases:?}, json: {json:?}, own: {own:?}, grants: {grants:?} }}"
     ))
 }

@@ -1,6 +1,7 @@
 //! Finds providers: the built-in files, parsed when asked for, those of the user's folders, and those of installed packages.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -20,8 +21,12 @@ pub const ID_PATTERN: &str = "[a-z][a-z0-9_]{0,63}";
 struct Builtin {
     id: &'static str,
     aliases: &'static [&'static str],
-    /// The file over those it extends, which the build turns from YAML into JSON.
+    /// The file, which the build turns from YAML into JSON: a user's file may extend it.
     json: &'static str,
+    /// What is its own, of the file over those it extends.
+    own: &'static str,
+    /// Its grants, each with all that is said of it; `authorization_code` first.
+    grants: [Option<&'static str>; 2],
 }
 
 /// Sorted by id: the folder `catalog`.
@@ -145,9 +150,14 @@ impl Catalog {
         if let Some(provider) = self.parsed().get(id) {
             return Ok(Arc::clone(provider));
         }
-        let provider = Provider::parse(&self.merged(id, &mut BTreeSet::new())?)
-            .map(Arc::new)
-            .map_err(|mistake| self.broken(id, &mistake))?;
+        let provider = match builtin(id) {
+            Some(file) => {
+                Provider::built_in(file.own, file.grants).map_err(|error| broken(id, &error))?
+            }
+            None => Provider::parse(&self.merged(id, &mut BTreeSet::new())?)
+                .map_err(|mistake| self.mistaken(id, &mistake))?,
+        };
+        let provider = Arc::new(provider);
         self.parsed().insert(id.to_owned(), Arc::clone(&provider));
         Ok(provider)
     }
@@ -188,10 +198,11 @@ impl Catalog {
 
     /// The file of `id` over those it extends. `children` are the ids on the way here: none may come back.
     fn merged(&self, id: &str, children: &mut BTreeSet<String>) -> Result<Value> {
-        match self.file(id) {
-            Some(file) => self.extended(id, file.value.clone(), children),
-            None => builtin_value(id),
-        }
+        let value = match self.file(id) {
+            Some(file) => file.value.clone(),
+            None => builtin_value(id)?,
+        };
+        self.extended(id, value, children)
     }
 
     /// `value`, the file of `id`, over the files that it extends.
@@ -297,18 +308,12 @@ impl Catalog {
         }
     }
 
-    fn broken(&self, id: &str, mistake: &Mistake) -> Error {
+    /// What is wrong with a user's file.
+    fn mistaken(&self, id: &str, mistake: &Mistake) -> Error {
+        let reason = format!("{}: {}", mistake.path.join("."), mistake.message);
         match self.file(id) {
-            Some(file) => invalid_file(
-                &file.path,
-                &format!("{}: {}", mistake.path.join("."), mistake.message),
-            )
-            .of_provider(id),
-            None => Error::internal(format!(
-                "the built-in file of {id} is broken at {}: {}",
-                mistake.path.join("."),
-                mistake.message
-            )),
+            Some(file) => invalid_file(&file.path, &reason).of_provider(id),
+            None => broken(id, &reason),
         }
     }
 
@@ -356,8 +361,11 @@ fn builtin(id: &str) -> Option<&'static Builtin> {
 fn builtin_value(id: &str) -> Result<Value> {
     let file =
         builtin(id).ok_or_else(|| Error::internal(format!("no file of {id} is built in")))?;
-    serde_json::from_str(file.json)
-        .map_err(|error| Error::internal(format!("the built-in file of {id} is no JSON: {error}")))
+    serde_json::from_str(file.json).map_err(|error| broken(id, &error))
+}
+
+fn broken(id: &str, reason: &dyn fmt::Display) -> Error {
+    Error::internal(format!("the built-in file of {id} is broken: {reason}"))
 }
 
 /// The provider files of a folder, in the order of their names. What editors and file systems hide there is none.

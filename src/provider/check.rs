@@ -7,9 +7,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::catalog::{Catalog, ID_PATTERN, Provider, yaml_files};
-use super::file::{Document, Mistake, Position, flatten};
+use super::file::{Document, Mistake, Position};
 use super::grant::GrantFile;
 use super::hosts::{judge_url, normal};
+use super::merge::flatten;
 use super::parameters::{BUILT_IN, Choices, Parameter, judge, nearest, placeholders, whole};
 use super::scope;
 use crate::error::{Error, ErrorKind};

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::file::{Mistake, check_names, flatten, own};
+use super::file::{Mistake, check_names};
 use super::grant::GrantFile;
+use super::merge::{flatten, own};
 use super::parameters::{Parameter, adopt, fill, resolve};
 use super::{DiscoveryFrom, FixedClient, Overrides, Registration, Setup, Spec, spec};
 use crate::error::{Error, Result};
@@ -229,7 +230,22 @@ impl Provider {
                     .into(),
             });
         }
-        Ok(Self {
+        Ok(Self::of(head, grants))
+    }
+
+    /// A built-in provider, which the build has merged: what is its own, and each grant that it has.
+    pub(super) fn built_in(own: &str, grants: [Option<&str>; 2]) -> serde_json::Result<Self> {
+        let mut read = BTreeMap::new();
+        for (grant_type, grant) in GRANT_TYPES.into_iter().zip(grants) {
+            if let Some(grant) = grant {
+                read.insert(grant_type, serde_json::from_str(grant)?);
+            }
+        }
+        Ok(Self::of(serde_json::from_str(own)?, read))
+    }
+
+    fn of(head: Head, grants: BTreeMap<GrantType, GrantFile>) -> Self {
+        Self {
             id: head.id,
             aliases: head.aliases,
             name: head.name,
@@ -241,7 +257,7 @@ impl Provider {
             sources: head.sources,
             sunsets: head.notes.into_iter().filter_map(Note::sunset).collect(),
             grants,
-        })
+        }
     }
 
     pub(super) fn grant(&self, grant_type: GrantType) -> Result<&GrantFile> {

@@ -1,27 +1,13 @@
-//! Provider files as text: YAML read with its positions, and what is said once for both grants laid under each.
+//! Provider files as text: YAML read with its positions.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use serde_saphyr::Spanned;
 
-use super::merge::{OWN, UNREAD, merge};
+use super::merge::{OWN, PER_GRANT, UNREAD};
 use crate::model::GrantType;
-
-/// Sections that a grant may repeat; there they merge over the provider's.
-const PER_GRANT: [&str; 10] = [
-    "parameters",
-    "client",
-    "token_request",
-    "scopes",
-    "resource",
-    "reply",
-    "lifetimes",
-    "lookup",
-    "account",
-    "revocation",
-];
 
 /// Sections that a grant may not repeat.
 const PROVIDER_ONLY: [&str; 5] = ["endpoints", "discovery", "api", "expiry_signals", "errors"];
@@ -151,72 +137,6 @@ fn first_words(message: &str) -> String {
     message.to_owned()
 }
 
-/// One grant of a provider as a single map: the provider's sections, the grant's over them, and the grant's own fields.
-/// `None` when the provider does not have the grant. Nulls are gone: they count as absent when read.
-pub(super) fn flatten(provider: &Value, grant_type: &str) -> Option<Value> {
-    let grant = provider.get("grants")?.get(grant_type)?.as_object()?;
-    let mut flat: Map<String, Value> = provider
-        .as_object()?
-        .iter()
-        .filter(|(name, _)| {
-            let name = name.as_str();
-            name != "grants" && !OWN.contains(&name) && !UNREAD.contains(&name)
-        })
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    for (name, value) in grant {
-        match flat.get_mut(name) {
-            Some(section) if PER_GRANT.contains(&name.as_str()) => {
-                merge(name, section, value.clone());
-            }
-            _ => {
-                flat.insert(name.clone(), value.clone());
-            }
-        }
-    }
-    let defaults = flat.remove("token_request").unwrap_or(Value::Null);
-    let refresh = flat.remove("refresh").filter(|refresh| !refresh.is_null());
-    if let Some(refresh) = refresh {
-        let refresh = over_defaults(defaults.clone(), refresh);
-        flat.insert("refresh".into(), refresh);
-    }
-    if let Some(Value::Object(device)) = flat.get_mut("device") {
-        let poll = device.remove("poll").unwrap_or(Value::Null);
-        device.insert("poll".into(), over_defaults(defaults.clone(), poll));
-    }
-    let token = flat.remove("token").unwrap_or(Value::Null);
-    flat.insert("token".into(), over_defaults(defaults, token));
-    let mut flat = Value::Object(flat);
-    drop_nulls(&mut flat);
-    Some(flat)
-}
-
-/// A request over the defaults of its endpoint.
-fn over_defaults(defaults: Value, request: Value) -> Value {
-    match (defaults.is_null(), request.is_null()) {
-        (true, true) => Value::Object(Map::new()),
-        (true, false) => request,
-        (false, true) => defaults,
-        (false, false) => {
-            let mut merged = defaults;
-            merge("token_request", &mut merged, request);
-            merged
-        }
-    }
-}
-
-/// The fields of a provider itself, without those that are null.
-pub(super) fn own(provider: &Value) -> Value {
-    let fields = provider.as_object().into_iter().flatten();
-    let own = fields.filter(|(name, _)| OWN.contains(&name.as_str()));
-    let mut own = Value::Object(
-        own.map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
-    );
-    drop_nulls(&mut own);
-    own
-}
-
 /// Whether every field of the provider and of its grants stands where the vocabulary puts it. What is inside them is
 /// checked when it is read.
 pub(super) fn check_names(provider: &Value) -> Result<(), Mistake> {
@@ -277,17 +197,6 @@ pub(super) fn check_names(provider: &Value) -> Result<(), Mistake> {
 }
 
 /// Takes the entries of maps that are null away.
-fn drop_nulls(value: &mut Value) {
-    match value {
-        Value::Object(fields) => fields.retain(|_, value| {
-            drop_nulls(value);
-            !value.is_null()
-        }),
-        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
-        _ => {}
-    }
-}
-
 fn value_of(node: &Node) -> Value {
     match &node.value {
         Content::Scalar(value) => value.clone(),

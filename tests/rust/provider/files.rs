@@ -421,6 +421,31 @@ fn a_folder_that_is_missing_is_an_error() {
     );
 }
 
+/// Everything of a provider but its names.
+fn rest(provider: &_core::provider::catalog::Provider) -> String {
+    let shown = format!("{provider:?}");
+    shown[shown.find("category: ").unwrap()..].to_owned()
+}
+
+#[test]
+fn the_build_reads_every_file_as_it_is_read_from_a_folder() {
+    let builtin = Catalog::builtin();
+    for id in builtin.ids() {
+        let path = format!(
+            "{}/src/provider/catalog/{id}.yaml",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let text = std::fs::read_to_string(path).unwrap();
+        let mut file: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+        let fields = file.as_object_mut().unwrap();
+        fields.remove("aliases");
+        fields.insert("id".into(), "copy".into());
+        let (_folder, catalog) = with_files(&[&file.to_string()]);
+        let copy = catalog.unwrap().find("copy").unwrap();
+        assert_eq!(rest(&copy), rest(&builtin.find(id).unwrap()), "{id}");
+    }
+}
+
 #[test]
 fn files_of_installed_packages_are_taken_when_they_are_asked_for() {
     let folder = tempfile::tempdir().unwrap();
