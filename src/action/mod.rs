@@ -4,6 +4,7 @@ pub mod expression;
 pub mod functions;
 pub mod inputs;
 pub mod manual;
+pub mod needs;
 pub mod shape;
 pub mod template;
 pub mod value;

@@ -84,6 +84,18 @@ impl Shape {
         }
     }
 
+    /// The member of that key, when this is a mapping that has it as it was written.
+    pub fn get(&self, name: &str) -> Option<&Self> {
+        let ShapeKind::Mapping(entries) = &self.kind else {
+            return None;
+        };
+        let found = entries.iter().find(|(key, _)| match &key.kind {
+            ShapeKind::Plain(key) => key.text() == Some(name),
+            _ => false,
+        });
+        found.map(|(_, member)| member)
+    }
+
     /// All patterns in it, each with its place and text.
     pub fn patterns(&self) -> Vec<(Position, &Pattern, &str)> {
         match &self.kind {

@@ -10,6 +10,7 @@ mod functions;
 mod hostile;
 mod inputs;
 mod manual;
+mod needs;
 mod paths;
 mod templates;
 mod values;
