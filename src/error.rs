@@ -25,6 +25,8 @@ struct Detail {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorKind {
+    /// An action could not be run: its inputs, or what a server answered, are wrong.
+    Action,
     /// Two grant types are configured and none was named.
     AmbiguousGrant,
     /// The person, or the provider for them, said no.
@@ -78,6 +80,15 @@ pub enum ErrorKind {
     },
     /// The store could not be read or written.
     Store,
+    /// An action template is wrong.
+    Template {
+        /// Its file.
+        path: Option<String>,
+        /// The line of the mistake, from 1.
+        line: Option<usize>,
+        /// The column of the mistake, from 1.
+        column: Option<usize>,
+    },
     /// No provider, action or integration of that id.
     UnknownProvider,
     /// No key was found for a store that holds records.
@@ -107,6 +118,11 @@ impl Error {
     /// An argument of the caller's is wrong.
     pub fn invalid_parameter(code: &'static str, reason: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidParameter, code, reason)
+    }
+
+    /// An action could not be run.
+    pub fn action(code: &'static str, reason: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Action, code, reason)
     }
 
     /// The store could not be read or written.

@@ -1,19 +1,21 @@
 //! HTTP as the protocol needs it: one request, one bounded reply, and a failure that says whether bytes may have left.
 //!
-//! The only file that names reqwest. No redirects, no cookies, no retries and no connection that is used twice: a
-//! pooled connection that died in the meantime would leave a refresh unanswered, and nobody could say what became of it.
+//! The only file that names reqwest. No redirects, no cookies, no retries. The protocol's requests use no connection twice:
+//! a pooled one that died in the meantime would leave a refresh unanswered, and nobody could say what became of it. Those of
+//! actions keep theirs for the next step.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-pub use ::http::{HeaderMap, Method};
-use ::http::{HeaderName, HeaderValue};
+pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, timeout_at};
 use url::{Host, Url};
@@ -28,10 +30,19 @@ pub const USER_AGENT: &str = concat!("evergrant/", env!("CARGO_PKG_VERSION"));
 /// A reply's body is read up to here, after decompression.
 pub const BODY_LIMIT: usize = 1 << 20;
 
+/// The largest body of a reply to an action's request in bytes, after decompression.
+pub const ACTION_BODY_LIMIT: usize = 64 << 20;
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a reply is looked for after its deadline: a process that was stopped finds both when it goes on.
 const LAST_LOOK: Duration = Duration::from_secs(2);
 const HEADER_LIMIT: usize = 100;
+/// Servers let go of an idle connection after five seconds at the earliest (Node.js): ours are let go of before that.
+const IDLE: Duration = Duration::from_secs(4);
+/// More clients than actions use at once: one for each way to a server, certificate and trust anchor.
+const MOST_REUSING: usize = 16;
+/// How much of a body is written at a time, so that progress shows.
+const WRITTEN_AT_ONCE: usize = 64 << 10;
 
 /// Which servers may be talked to.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -135,10 +146,57 @@ impl Failure {
     }
 }
 
+/// A request of an action.
+pub struct ActionRequest {
+    /// The method.
+    pub method: Method,
+    /// The whole URL, without userinfo, judged by the caller.
+    pub url: Url,
+    /// Headers; one name may be here several times.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The body.
+    pub body: Option<SecretBytes>,
+    /// How long the server may be silent: until it is connected and answers, and between two parts. `None`: as long as all of
+    /// it may take.
+    pub timeout: Option<Duration>,
+    /// When the whole reply must be here, counted from the call by the client's clock.
+    pub deadline: Duration,
+    /// Whom it trusts.
+    pub trust: Trust,
+}
+
+impl fmt::Debug for ActionRequest {
+    /// Without path, query and headers, which may hold secrets, and without the body.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ActionRequest")
+            .field("method", &self.method)
+            .field("host", &self.url.host_str())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which servers a request of an action trusts, and what it shows them.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Trust {
+    /// No certificate is looked at: whoever is on the way reads and changes everything.
+    pub is_blind: bool,
+    /// Trusted roots in PEM, beside the system's.
+    pub anchors: Option<Secret>,
+    /// The client's certificate and its private key, both in PEM.
+    pub certificate: Option<Secret>,
+}
+
 /// What answers requests in place of a network.
 pub trait Transport: Send + Sync {
     /// As [`Client::send`].
     fn send(&self, request: Request) -> Sending;
+
+    /// As [`Client::exchange`].
+    fn exchange(&self, request: ActionRequest) -> Sending {
+        drop(request);
+        Box::pin(async { Err(not_sent("nothing answers actions here".to_owned())) })
+    }
 }
 
 /// A reply on its way.
@@ -160,6 +218,7 @@ pub struct Client {
     open: OnceLock<reqwest::Client>,
     local: OnceLock<reqwest::Client>,
     guarded: OnceLock<reqwest::Client>,
+    reusing: Mutex<Vec<(Route, Trust, reqwest::Client)>>,
 }
 
 impl fmt::Debug for Client {
@@ -193,6 +252,7 @@ impl Client {
             open: OnceLock::new(),
             local: OnceLock::new(),
             guarded: OnceLock::new(),
+            reusing: Mutex::new(Vec::new()),
         }
     }
 
@@ -221,7 +281,7 @@ impl Client {
             until: Instant::now() + self.clock.real(request.deadline),
             last_look: Some(self.clock.real(LAST_LOOK)),
         };
-        let client = self.transport(self.route(&request)?)?;
+        let client = self.transport(self.route(&request.url, request.host_rule)?)?;
         let request = self.convert(request)?;
         let response = match patience.wait_for(client.execute(request)).await {
             Some(Ok(response)) => response,
@@ -229,6 +289,52 @@ impl Client {
             None => return Err(Failure::NoReply("no answer in time".to_owned())),
         };
         Ok(receive(response, patience).await)
+    }
+
+    /// Sends one request of an action and reads its reply, which is whole and has at most [`ACTION_BODY_LIMIT`] bytes. Needs
+    /// a tokio runtime.
+    pub async fn exchange(&self, request: ActionRequest) -> Result<Reply, Failure> {
+        if let Some(transport) = &self.instead {
+            return transport.exchange(request).await;
+        }
+        let client = self.reusing(self.route(&request.url, HostRule::Named)?, &request.trust)?;
+        let began = Instant::now();
+        let mut silence = Silence {
+            began,
+            until: began + self.clock.real(request.deadline),
+            allowed: request.timeout.map(|timeout| self.clock.real(timeout)),
+            written: Arc::default(),
+        };
+        let mut converted = reqwest::Request::new(request.method, request.url);
+        for (name, value) in request.headers {
+            converted.headers_mut().append(name, value);
+        }
+        let wants_length = matches!(
+            *converted.method(),
+            Method::POST | Method::PUT | Method::PATCH
+        );
+        if wants_length
+            && request
+                .body
+                .as_ref()
+                .is_none_or(|body| body.expose().is_empty())
+        {
+            // Some servers wait for a body that nothing says there is not (RFC 9110 section 8.6).
+            let none = HeaderValue::from_static("0");
+            let length = ::http::header::CONTENT_LENGTH;
+            converted.headers_mut().insert(length, none);
+        }
+        if let Some(body) = request.body {
+            *converted.body_mut() = Some(reqwest::Body::wrap(Written {
+                rest: Bytes::copy_from_slice(body.expose()),
+                began,
+                at: Arc::clone(&silence.written),
+            }));
+        }
+        let response = silence.wait_for(client.execute(converted)).await?;
+        silence
+            .receive(response.map_err(|error| failure(&error))?)
+            .await
     }
 
     fn convert(&self, request: Request) -> Result<reqwest::Request, Failure> {
@@ -263,14 +369,14 @@ impl Client {
     }
 
     /// Names are judged when they are resolved, addresses here: no resolver sees them.
-    fn route(&self, request: &Request) -> Result<Route, Failure> {
-        let address = literal(&request.url);
+    fn route(&self, url: &Url, host_rule: HostRule) -> Result<Route, Failure> {
+        let address = literal(url);
         let here = address.is_some_and(|address| address.is_loopback())
-            || request.url.host_str() == Some("localhost");
+            || url.host_str() == Some("localhost");
         if self.options.network == Network::Loopback && !here {
             return Err(not_sent("a test talks to this machine only".to_owned()));
         }
-        if self.options.network == Network::Public || request.host_rule == HostRule::ServerNamed {
+        if self.options.network == Network::Public || host_rule == HostRule::ServerNamed {
             match address {
                 Some(address) if !is_public(address) => Err(not_sent(NotPublic.to_string())),
                 _ => Ok(Route::Guarded),
@@ -295,14 +401,52 @@ impl Client {
         Ok(cell.get_or_init(|| client))
     }
 
+    /// The client of actions that goes this way and trusts these.
+    fn reusing(&self, route: Route, trust: &Trust) -> Result<reqwest::Client, Failure> {
+        let mut known = self.reusing.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |(way, trusted, _): &&(Route, Trust, _)| *way == route && trusted == trust;
+        if let Some((_, _, client)) = known.iter().find(same) {
+            return Ok(client.clone());
+        }
+        let mut builder = self
+            .builder(route)?
+            .pool_idle_timeout(self.clock.real(IDLE))
+            .tls_danger_accept_invalid_certs(trust.is_blind);
+        if let Some(anchors) = &trust.anchors {
+            builder =
+                builder.tls_certs_merge(roots(anchors.expose().as_bytes()).ok_or_else(|| {
+                    not_sent("the trust anchor holds no certificate in PEM".to_owned())
+                })?);
+        }
+        if let Some(certificate) = &trust.certificate {
+            let pem = certificate.expose().as_bytes();
+            builder = builder.identity(reqwest::Identity::from_pem(pem).map_err(|_| {
+                not_sent("the client's certificate and key are not PEM".to_owned())
+            })?);
+        }
+        let client = finish(builder)?;
+        if known.len() >= MOST_REUSING {
+            known.remove(0);
+        }
+        known.push((route, trust.clone(), client.clone()));
+        Ok(client)
+    }
+
     fn build(&self, route: Route) -> Result<reqwest::Client, Failure> {
+        finish(
+            self.builder(route)?
+                .connect_timeout(self.clock.real(CONNECT_TIMEOUT))
+                .pool_max_idle_per_host(0),
+        )
+    }
+
+    /// What all requests have in common.
+    fn builder(&self, route: Route) -> Result<reqwest::ClientBuilder, Failure> {
         let mut builder = reqwest::Client::builder()
             .user_agent(USER_AGENT)
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .retry(reqwest::retry::never())
-            .connect_timeout(self.clock.real(CONNECT_TIMEOUT))
-            .pool_max_idle_per_host(0)
             .http1_only()
             .http1_max_headers(HEADER_LIMIT);
         if route != Route::Open {
@@ -315,20 +459,28 @@ impl Client {
             let place = path.display();
             let pem = std::fs::read(path)
                 .map_err(|error| not_sent(format!("the CA file {place}: {error}")))?;
-            let roots = reqwest::Certificate::from_pem_bundle(&pem)
-                .ok()
-                .filter(|roots| !roots.is_empty())
-                .ok_or_else(|| not_sent(format!("the CA file {place} holds no certificate")))?;
-            builder = builder.tls_certs_only(roots);
+            builder = builder
+                .tls_certs_only(roots(&pem).ok_or_else(|| {
+                    not_sent(format!("the CA file {place} holds no certificate"))
+                })?);
         }
-        builder.build().map_err(|error| {
-            not_sent(format!(
-                "TLS could not be set up ({}): install the system's CA certificates, or name a file with \
-                 EVERGRANT_CA_FILE",
-                cause(&error)
-            ))
-        })
+        Ok(builder)
     }
+}
+
+fn roots(pem: &[u8]) -> Option<Vec<reqwest::Certificate>> {
+    let roots = reqwest::Certificate::from_pem_bundle(pem).ok();
+    roots.filter(|roots| !roots.is_empty())
+}
+
+fn finish(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, Failure> {
+    builder.build().map_err(|error| {
+        not_sent(format!(
+            "TLS could not be set up ({}): install the system's CA certificates, or name a file with \
+             EVERGRANT_CA_FILE",
+            cause(&error)
+        ))
+    })
 }
 
 /// Whether an address belongs to the public internet, by the special-purpose registries of IANA (RFC 6890, RFC 8190).
@@ -477,10 +629,92 @@ impl Patience {
     }
 }
 
+/// Waits for a server that may be silent so long, and for all of it until a deadline.
+struct Silence {
+    began: Instant,
+    until: Instant,
+    allowed: Option<Duration>,
+    /// When the request last got on, in milliseconds from the beginning.
+    written: Arc<AtomicU64>,
+}
+
+impl Silence {
+    async fn wait_for<F: Future>(&mut self, future: F) -> Result<F::Output, Failure> {
+        let mut future = pin!(future);
+        let asked = Instant::now();
+        loop {
+            let written = self.began + Duration::from_millis(self.written.load(Ordering::Relaxed));
+            let patience = self.allowed.map(|allowed| asked.max(written) + allowed);
+            let until = patience.map_or(self.until, |patience| patience.min(self.until));
+            if let Ok(output) = timeout_at(until, future.as_mut()).await {
+                return Ok(output);
+            }
+            let moved = self.began + Duration::from_millis(self.written.load(Ordering::Relaxed));
+            if until == self.until || moved <= written {
+                return Err(Failure::NoReply("no answer in time".to_owned()));
+            }
+        }
+    }
+
+    async fn receive(mut self, mut response: reqwest::Response) -> Result<Reply, Failure> {
+        let status = response.status().as_u16();
+        let headers = std::mem::take(response.headers_mut());
+        let mut body = Body::up_to(ACTION_BODY_LIMIT);
+        while let Some(chunk) = match self.wait_for(response.chunk()).await? {
+            Ok(chunk) => chunk,
+            Err(_) => return Err(Failure::NoReply("the reply broke off".to_owned())),
+        } {
+            if !body.append(&chunk) {
+                let most = ACTION_BODY_LIMIT >> 20;
+                let reason = format!("the reply is larger than {most} MiB");
+                return Err(Failure::NoReply(reason));
+            }
+        }
+        Ok(Reply {
+            status,
+            headers,
+            body: body.take(),
+            truncated: false,
+        })
+    }
+}
+
+/// A body that notes when its parts are written.
+struct Written {
+    rest: Bytes,
+    began: Instant,
+    at: Arc<AtomicU64>,
+}
+
+impl http_body::Body for Written {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = self.get_mut();
+        let passed = u64::try_from(this.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        this.at.store(passed, Ordering::Relaxed);
+        let length = this.rest.len().min(WRITTEN_AT_ONCE);
+        let part = this.rest.split_to(length);
+        Poll::Ready((!part.is_empty()).then(|| Ok(Frame::data(part))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.rest.len() as u64)
+    }
+}
+
 async fn receive(mut response: reqwest::Response, mut patience: Patience) -> Reply {
     let status = response.status().as_u16();
     let headers = std::mem::take(response.headers_mut());
-    let mut body = Body::default();
+    let mut body = Body::up_to(BODY_LIMIT);
     let whole = loop {
         match patience.wait_for(response.chunk()).await {
             Some(Ok(Some(chunk))) if body.append(&chunk) => {}
@@ -491,29 +725,40 @@ async fn receive(mut response: reqwest::Response, mut patience: Patience) -> Rep
     Reply {
         status,
         headers,
-        body: std::mem::take(&mut *body.0).into(),
+        body: body.take(),
         truncated: !whole,
     }
 }
 
-/// Bytes that are wiped when they move to a larger place.
-#[derive(Default)]
-struct Body(Zeroizing<Vec<u8>>);
+/// Bytes up to a limit, wiped when they move to a larger place.
+struct Body {
+    bytes: Zeroizing<Vec<u8>>,
+    limit: usize,
+}
 
 impl Body {
+    fn up_to(limit: usize) -> Self {
+        let bytes = Zeroizing::default();
+        Self { bytes, limit }
+    }
+
     /// Appends; `false` when the limit cut some off.
     fn append(&mut self, chunk: &[u8]) -> bool {
-        let room = BODY_LIMIT - self.0.len();
+        let room = self.limit - self.bytes.len();
         let taken = &chunk[..chunk.len().min(room)];
-        let needed = self.0.len() + taken.len();
-        if needed > self.0.capacity() {
+        let needed = self.bytes.len() + taken.len();
+        if needed > self.bytes.capacity() {
             let mut larger = Vec::with_capacity(needed.next_power_of_two().max(4096));
-            larger.extend_from_slice(&self.0);
-            let mut smaller = std::mem::replace(&mut *self.0, larger);
+            larger.extend_from_slice(&self.bytes);
+            let mut smaller = std::mem::replace(&mut *self.bytes, larger);
             smaller.zeroize();
         }
-        self.0.extend_from_slice(taken);
+        self.bytes.extend_from_slice(taken);
         taken.len() == chunk.len()
+    }
+
+    fn take(mut self) -> SecretBytes {
+        std::mem::take(&mut *self.bytes).into()
     }
 }
 

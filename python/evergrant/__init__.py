@@ -62,7 +62,7 @@ _HOMES = {
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("aio", "exceptions")
+_MODULES = ("actions", "aio", "exceptions")
 
 __all__ = ["__version__", "get_token", *_MODULES, *_HOME_OF]  # noqa: PLE0604 - they are strings, written once
 

@@ -1,6 +1,6 @@
 """Fresh OAuth 2.0 access tokens for Python functions, from an encrypted local store."""
 
-from evergrant import aio, exceptions
+from evergrant import actions, aio, exceptions
 from evergrant._api import (
     Workspace,
     apply,
@@ -76,6 +76,7 @@ __all__ = [
     "Workspace",
     "WrongKey",
     "__version__",
+    "actions",
     "aio",
     "apply",
     "begin_connect",

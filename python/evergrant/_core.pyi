@@ -1,7 +1,8 @@
 """The core, written in Rust. Private: import everything from `evergrant`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any, Final, final
 
 from evergrant._types import AccessToken
@@ -143,6 +144,78 @@ class Call:
 
     def attach(self, port: Port, number: int) -> bool:
         """Have `number` delivered to `port` when this is done; false, and nothing delivered, if it is done already."""
+
+@final
+class Template:
+    """An action template, read from its file."""
+
+    @staticmethod
+    def load(path: str | PathLike[str]) -> Template:
+        """Read a file; `TemplateError` names what is wrong, and where."""
+
+    @staticmethod
+    def find(name: str, folders: Sequence[str | PathLike[str]]) -> Template | None:
+        """The template of this name in these folders: the first in their order."""
+
+    @staticmethod
+    def all(folders: Sequence[str | PathLike[str]]) -> list[Template]:
+        """All templates of these folders that can be read, by path."""
+
+    @property
+    def name(self) -> str:
+        """`namespace.name`: how steps and callers name it."""
+
+    @property
+    def title(self) -> str:
+        """Its title."""
+
+    @property
+    def description(self) -> str:
+        """What it does."""
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """Its inputs as JSON Schema."""
+
+    @property
+    def needs(self) -> tuple[tuple[str, str, bool], ...]:
+        """The tokens that it asks for: provider, grant type, and whether it works without."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts that its own steps ask."""
+
+    @property
+    def path(self) -> Path | None:
+        """Its file."""
+
+@final
+class Run:
+    """A run of a template. Dropping it ends it."""
+
+    def __new__(
+        cls,
+        template: Template,
+        inputs: Mapping[str, Any],
+        *,
+        folders: Sequence[str | PathLike[str]],
+        is_registered: Callable[[str], bool],
+        workspace: Workspace | None,
+        connection: str,
+        secrets: Mapping[str, Mapping[str, str]],
+        variables: Mapping[str, Any],
+        environment: Mapping[str, Any],
+        timeout: float | None,
+    ) -> Run: ...
+    def advance(self, answer: object = None, *, failed: str | None = None) -> Call:
+        """Go on, with the answer to what was asked last, or why there is none.
+
+        The call comes to `("done", "", value)`, or to what is asked: `("lambda", source, values)`,
+        `("transform", name, arguments)`, `("script", "", arguments)`, `("function", name, inputs)`.
+        """
+
+def jsonpath(path: str, value: object) -> Any:
+    """What a JSONPath of the template dialect finds: `None`, one value, or a list of several."""
 
 @final
 class Port:

@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import Literal, TypeVar
 
+    from evergrant.actions import _aio as actions
+
     _T = TypeVar("_T")
 
 __all__ = [
     "Workspace",
+    "actions",
     "apply",
     "begin_connect",
     "check_provider",
@@ -408,6 +411,18 @@ else:
     # What it takes: the core refuses anything else.
     _method = inspect.signature(Workspace.get_token)
     get_token.__signature__ = _method.replace(parameters=list(_method.parameters.values())[1:])
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Load `actions` when it is asked for."""
+        if name != "actions":
+            message = f"module 'evergrant.aio' has no attribute {name!r}"
+            raise AttributeError(message)
+        from evergrant.actions import _aio
+
+        return _aio
 
 
 def _reopen(name: str, store: str) -> Workspace:

@@ -3,9 +3,14 @@
 pub mod expression;
 pub mod functions;
 pub mod inputs;
+pub mod library;
 pub mod manual;
 pub mod needs;
+pub mod placeholder;
+pub mod plan;
+pub mod run;
 pub mod shape;
+mod steps;
 pub mod template;
 pub mod value;
 pub mod yaml;

@@ -1,5 +1,6 @@
 //! `evergrant.yaml`: integrations and imported connections as a file that can be committed.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -25,13 +26,68 @@ struct File {
     integrations: Vec<IntegrationEntry>,
     #[serde(default)]
     connections: Vec<ConnectionEntry>,
-    /// Ordinary secrets and variables of action templates: not ours to apply.
+    /// Ordinary secrets and variables of action templates: not applied, but read by [`ActionFile`].
     #[serde(default)]
-    #[allow(dead_code)]
-    secrets: Option<serde::de::IgnoredAny>,
+    secrets: BTreeMap<String, BTreeMap<String, Reference>>,
     #[serde(default)]
-    #[allow(dead_code)]
-    variables: Option<serde::de::IgnoredAny>,
+    variables: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What `evergrant.yaml` says for action templates.
+pub struct ActionFile {
+    /// What `VARS` shows.
+    pub variables: serde_json::Map<String, serde_json::Value>,
+    secrets: BTreeMap<String, BTreeMap<String, Reference>>,
+    folder: PathBuf,
+    environment: HashMap<String, Secret>,
+}
+
+impl std::fmt::Debug for ActionFile {
+    /// Without the environment.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("ActionFile")
+            .field("secrets", &self.secrets)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ActionFile {
+    /// Reads a file; `environment` is what its references find.
+    ///
+    /// # Errors
+    /// `InvalidParameter` naming file and place.
+    pub fn read(path: &Path, environment: HashMap<String, Secret>) -> Result<Self> {
+        let File {
+            secrets, variables, ..
+        } = read(path)?;
+        Ok(Self {
+            variables,
+            secrets,
+            folder: folder_of(path).to_owned(),
+            environment,
+        })
+    }
+
+    /// A secret by its name and key, read from where it is; `None` when the file names none.
+    ///
+    /// # Errors
+    /// `InvalidParameter`: it is not there.
+    pub fn secret(&self, name: &str, key: &str) -> Result<Option<Secret>> {
+        let Some(reference) = self.secrets.get(name).and_then(|keys| keys.get(key)) else {
+            return Ok(None);
+        };
+        let lookup = |name: &str| self.environment.get(name).cloned();
+        resolve(reference, &self.folder, &lookup).map(Some)
+    }
+}
+
+/// Where the relative paths of a file begin.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -131,10 +187,7 @@ impl Engine {
         lookup: &Lookup<'_>,
     ) -> Result<Report> {
         let file = read(path)?;
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(path);
         let mut report = Report::begin();
         for entry in file.integrations {
             let settings: Settings = serde_json::from_value(serde_json::Value::Object(
@@ -143,7 +196,9 @@ impl Engine {
             .map_err(|error| invalid(path, &format!("integration {}: {error}", entry.provider)))?;
             let client_secret = match &entry.client_secret {
                 Some(reference) => {
-                    Some(resolve(reference, folder, lookup, &entry.provider)?.into())
+                    let secret = resolve(reference, folder, lookup);
+                    let of_provider = |error: Error| error.of_provider(&entry.provider);
+                    Some(secret.map_err(of_provider)?.into())
                 }
                 None => None,
             };
@@ -183,8 +238,9 @@ impl Engine {
             } else if check {
                 report.step(what, false, "would be imported");
             } else {
-                let refresh_token =
-                    resolve(&entry.refresh_token, folder, lookup, &entry.provider)?.into();
+                let refresh_token = resolve(&entry.refresh_token, folder, lookup)
+                    .map_err(|error| error.of_provider(&entry.provider))?
+                    .into();
                 let imported = self.import_refresh_token(
                     &entry.provider,
                     refresh_token,
@@ -237,14 +293,8 @@ fn read(path: &Path) -> Result<File> {
         .map_err(|error| invalid(path, &error.to_string()))
 }
 
-fn resolve(
-    reference: &Reference,
-    folder: &Path,
-    lookup: &Lookup<'_>,
-    provider: &str,
-) -> Result<Secret> {
-    let missing =
-        |what: String| Error::invalid_parameter("secret_not_found", what).of_provider(provider);
+fn resolve(reference: &Reference, folder: &Path, lookup: &Lookup<'_>) -> Result<Secret> {
+    let missing = |what: String| Error::invalid_parameter("secret_not_found", what);
     match reference {
         Reference::Env(name) => lookup(name).ok_or_else(|| {
             missing(format!("the environment variable {name} is not set"))

@@ -2,6 +2,7 @@
 //!
 //! A token's journey: `get_token` → `cache` → `refresh` → `store` → `vault` → `oauth` → `http`, and back.
 
+pub mod api;
 pub mod cache;
 mod complaint;
 pub mod config;

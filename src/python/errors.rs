@@ -23,6 +23,7 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     keywords.set_item("connection", error.connection())?;
     keywords.set_item("hint", error.next_command())?;
     let name = match error.kind() {
+        ErrorKind::Action => "ActionError",
         ErrorKind::AmbiguousGrant => "AmbiguousGrant",
         ErrorKind::ConnectDenied => "ConnectDenied",
         ErrorKind::ConnectFailed => "ConnectFailed",
@@ -61,6 +62,12 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
             "ReauthorizationRequired"
         }
         ErrorKind::Store => "StoreError",
+        ErrorKind::Template { path, line, column } => {
+            keywords.set_item("path", path)?;
+            keywords.set_item("line", line)?;
+            keywords.set_item("column", column)?;
+            "TemplateError"
+        }
         ErrorKind::UnknownProvider => "UnknownProvider",
         ErrorKind::VaultLocked => "VaultLocked",
         ErrorKind::WrongKey => "WrongKey",

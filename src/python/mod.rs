@@ -2,6 +2,7 @@
 //!
 //! No thread of ours ever attaches to the interpreter: results wait in Rust until a Python thread takes them.
 
+mod action;
 mod bridge;
 mod call;
 mod convert;
@@ -10,6 +11,7 @@ mod exit;
 mod installed;
 mod log;
 mod token;
+mod value;
 mod verbs;
 mod workspace;
 
@@ -28,11 +30,14 @@ fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("WATCHED", module.py().Ellipsis())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("_lifeline", exit::Lifeline)?;
+    module.add_class::<action::Run>()?;
+    module.add_class::<action::Template>()?;
     module.add_class::<bridge::Port>()?;
     module.add_class::<call::Call>()?;
     module.add_class::<token::Handle>()?;
     module.add_class::<workspace::ManualClock>()?;
     module.add_class::<workspace::Workspace>()?;
+    module.add_function(wrap_pyfunction!(action::jsonpath, module)?)?;
     module.add_function(wrap_pyfunction!(exit::drain, module)?)?;
     module.add_function(wrap_pyfunction!(token::_noop, module)?)?;
     module.add_function(wrap_pyfunction!(token::cached_token, module)?)?;

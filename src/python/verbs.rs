@@ -12,6 +12,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::action;
+use crate::action::run::PythonStep;
 use crate::connect::{self, ConnectRequest, Connecting, SignIn};
 use crate::engine::cache::Slot;
 use crate::engine::configure::{Configure, Settings};
@@ -43,6 +45,10 @@ pub(super) enum Answer {
     Plain(Value),
     /// A token, and the engine it belongs to.
     Token(Arc<Engine>, Arc<Slot>),
+    /// What a run of an action needs of Python.
+    Step(PythonStep),
+    /// What an action returned.
+    Value(action::value::Value),
 }
 
 impl Answer {
@@ -50,6 +56,8 @@ impl Answer {
         match self {
             Self::Plain(value) => convert::to_python(py, &value).map(Bound::unbind),
             Self::Token(engine, slot) => token::object_of(py, &engine, &slot),
+            Self::Step(step) => super::action::asked(py, step),
+            Self::Value(value) => super::action::done(py, &value),
         }
     }
 }
@@ -201,7 +209,7 @@ fn apply(py: Python<'_>, engine: &Arc<Engine>, arguments: Path) -> PyResult<Work
 }
 
 /// The environment's variables as this process sees them now.
-fn variables(py: Python<'_>) -> PyResult<HashMap<String, Secret>> {
+pub(super) fn variables(py: Python<'_>) -> PyResult<HashMap<String, Secret>> {
     let environ = py.import("os")?.getattr("environ")?.call_method0("copy")?;
     let variables: HashMap<String, String> = environ.extract()?;
     let secret = |(name, value)| (name, Secret::from(value));

@@ -28,6 +28,7 @@ pub(super) struct Workspace {
     engine: Mutex<Option<Arc<Engine>>>,
     name: String,
     store: String,
+    config: Option<PathBuf>,
 }
 
 #[pymethods]
@@ -68,7 +69,7 @@ impl Workspace {
             Some(config) => Some(config),
             None => variable(py, "EVERGRANT_CONFIG")?.map(PathBuf::from),
         };
-        let engine = match config {
+        let engine = match config.clone() {
             Some(file) => verbs::opened_with_file(py, choice, environment, file)?,
             None => verbs::now(py, async move { open::open(choice, &environment).await })?,
         };
@@ -76,6 +77,7 @@ impl Workspace {
             name: engine.workspace().to_owned(),
             store: engine.location(),
             engine: Mutex::new(Some(engine)),
+            config,
         })
     }
 
@@ -176,7 +178,12 @@ impl Workspace {
 }
 
 impl Workspace {
-    fn engine(&self, py: Python<'_>) -> PyResult<Arc<Engine>> {
+    /// The file that it was opened with.
+    pub(super) const fn config(&self) -> Option<&PathBuf> {
+        self.config.as_ref()
+    }
+
+    pub(super) fn engine(&self, py: Python<'_>) -> PyResult<Arc<Engine>> {
         self.lock().clone().ok_or_else(|| {
             let error = Error::invalid_parameter("workspace_closed", "the workspace is closed");
             errors::to_exception(py, &error)

@@ -12,8 +12,10 @@ mod inputs;
 mod manual;
 mod needs;
 mod paths;
+mod run;
 mod templates;
 mod values;
+mod ways_out;
 mod yaml;
 
 /// The value of a JSON text.

@@ -17,7 +17,7 @@ use url::Url;
 use wiremock::matchers::{body_string, header, method};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::{Authority, hang_up_after, read_request};
+use crate::support::{Authority, alone, hang_up_after, read_request};
 
 const NO_CONTENT: &str = "HTTP/1.1 204 No Content\r\n\r\n";
 
@@ -577,28 +577,6 @@ fn a_machine_without_roots_says_what_to_install() {
                 "{failure:?}"
             );
         },
-    );
-}
-
-/// Runs `check` in a process of its own, whose environment has `variables`: the one of this process is everyone's.
-fn alone(test: &str, variables: &[(&str, &str)], check: impl Future<Output = ()>) {
-    const CHILD: &str = "EVERGRANT_TEST_CHILD";
-    if std::env::var_os(CHILD).is_some() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        return runtime.unwrap().block_on(check);
-    }
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test])
-        .envs(variables.iter().copied())
-        .env(CHILD, "1")
-        .output()
-        .unwrap();
-    let shown = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && shown.contains("1 passed"),
-        "{shown}"
     );
 }
 

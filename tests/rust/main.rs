@@ -8,6 +8,7 @@ mod authorize;
 mod clock;
 mod discovery;
 mod engine;
+mod exchange;
 mod http;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod kills;

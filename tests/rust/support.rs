@@ -125,6 +125,28 @@ pub(crate) async fn read_request(stream: &mut tokio::net::TcpStream) -> String {
     }
 }
 
+/// Runs `check` in a process of its own, whose environment has `variables`: the one of this process is everyone's.
+pub(crate) fn alone(test: &str, variables: &[(&str, &str)], check: impl Future<Output = ()>) {
+    const CHILD: &str = "EVERGRANT_TEST_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        return runtime.unwrap().block_on(check);
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test])
+        .envs(variables.iter().copied())
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && shown.contains("1 passed"),
+        "{shown}"
+    );
+}
+
 /// A certificate authority of one test.
 pub(crate) struct Authority {
     /// Its certificate in PEM.

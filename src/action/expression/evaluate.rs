@@ -3,9 +3,10 @@
 use jiff::tz::TimeZone;
 
 use super::path::place;
-use super::syntax::{Context, Expression, Kind, Type};
+use super::syntax::{BinaryOperator, Context, Expression, Kind, Type};
 use super::{ExpressionError, operators};
 use crate::action::functions;
+use crate::action::placeholder::Placeholders;
 use crate::action::value::{Failure, Key, Mapping, Value, whole};
 use crate::clock::Clock;
 
@@ -22,6 +23,8 @@ pub struct Contexts {
     pub variables: Value,
     /// `ENV`.
     pub environment: Value,
+    /// What stands for tokens in all of these.
+    pub placeholders: Placeholders,
     /// What `now` and the like read.
     pub clock: Clock,
     /// Where the clock of `now` hangs.
@@ -36,6 +39,7 @@ impl Default for Contexts {
             secrets: Value::None,
             variables: Value::None,
             environment: Value::None,
+            placeholders: Placeholders::default(),
             clock: Clock::system(),
             place: TimeZone::UTC,
         }
@@ -72,7 +76,9 @@ pub fn evaluate(expression: &Expression, contexts: &Contexts) -> Result<Value, E
             }
             Ok(Value::mapping(mapping))
         }
-        Kind::Path(context, path) => path.find(contexts.of(*context)).map_err(failed),
+        Kind::Path(context, path) => path
+            .find(contexts.of(*context), &contexts.placeholders)
+            .map_err(failed),
         Kind::Call {
             name,
             is_mapped,
@@ -81,7 +87,11 @@ pub fn evaluate(expression: &Expression, contexts: &Contexts) -> Result<Value, E
             let arguments = arguments.iter().map(value).collect::<Result<Vec<_>, _>>()?;
             functions::call(name, *is_mapped, &arguments, contexts).map_err(failed)
         }
-        Kind::Cast(to, operand) => cast(*to, &value(operand)?).map_err(failed),
+        Kind::Cast(to, operand) => {
+            let operand = value(operand)?;
+            let result = cast(*to, &operand);
+            kept(contexts, [&operand], result).map_err(failed)
+        }
         Kind::Choice {
             condition,
             then,
@@ -92,13 +102,35 @@ pub fn evaluate(expression: &Expression, contexts: &Contexts) -> Result<Value, E
             otherwise
         }),
         Kind::Binary(operator, left, right) => {
-            operators::binary(*operator, &value(left)?, &value(right)?).map_err(failed)
+            let (left, right) = (value(left)?, value(right)?);
+            let result = operators::binary(*operator, &left, &right);
+            if matches!(operator, BinaryOperator::And | BinaryOperator::Or) {
+                return result.map_err(failed);
+            }
+            kept(contexts, [&left, &right], result).map_err(failed)
         }
         Kind::Unary(operator, operand) => {
             operators::unary(*operator, &value(operand)?).map_err(failed)
         }
-        Kind::Index(of, index) => member(&value(of)?, &value(index)?).map_err(failed),
+        Kind::Index(of, index) => {
+            let (of, index) = (value(of)?, value(index)?);
+            let result = member(&of, &index);
+            // A member of a list is whole; of a text it is a character.
+            let given = matches!(of, Value::Text(_)).then_some(&of);
+            kept(contexts, given, result).map_err(failed)
+        }
     }
+}
+
+/// The result, unless it is made of a token's placeholder that is not whole in it.
+fn kept<'given>(
+    contexts: &Contexts,
+    given: impl IntoIterator<Item = &'given Value>,
+    result: Result<Value, Failure>,
+) -> Result<Value, Failure> {
+    let result = result?;
+    contexts.placeholders.check(given, &result)?;
+    Ok(result)
 }
 
 /// `of[index]`, which fails when there is no such member.

@@ -7,6 +7,7 @@ use regex::Regex;
 use super::ExpressionError;
 use super::evaluate::cast_integer;
 use super::lexer::{identifier, quoted};
+use crate::action::placeholder::Placeholders;
 use crate::action::value::{Failure, Value};
 
 /// What stands behind a context's name.
@@ -154,9 +155,9 @@ impl Path {
         ))
     }
 
-    /// What is there: nothing is None, one match its value, several a list of them.
-    pub fn find(&self, root: &Value) -> Result<Value, Failure> {
-        let mut found = find(&self.segments, root.clone())?;
+    /// What is there: nothing is None, one match its value, several a list of them. Of `placeholders` none is taken apart.
+    pub fn find(&self, root: &Value, placeholders: &Placeholders) -> Result<Value, Failure> {
+        let mut found = find(&self.segments, root.clone(), placeholders)?;
         match found.len() {
             _ if self.is_list => Ok(Value::list(found)),
             0 => Ok(Value::None),
@@ -166,12 +167,16 @@ impl Path {
     }
 }
 
-fn find(segments: &[Segment], root: Value) -> Result<Vec<Value>, Failure> {
+fn find(
+    segments: &[Segment],
+    root: Value,
+    placeholders: &Placeholders,
+) -> Result<Vec<Value>, Failure> {
     let mut found = vec![root];
     for segment in segments {
         let mut next = Vec::new();
         for value in &found {
-            segment.find(value, &mut next)?;
+            segment.find(value, placeholders, &mut next)?;
         }
         found = next;
     }
@@ -187,7 +192,12 @@ impl Segment {
         }
     }
 
-    fn find(&self, value: &Value, found: &mut Vec<Value>) -> Result<(), Failure> {
+    fn find(
+        &self,
+        value: &Value,
+        placeholders: &Placeholders,
+        found: &mut Vec<Value>,
+    ) -> Result<(), Failure> {
         match self {
             Self::Fields(names) => {
                 found.extend(names.iter().filter_map(|name| value.get(name)).cloned());
@@ -198,22 +208,28 @@ impl Segment {
                 }
             }
             Self::Anywhere(inner) => {
-                inner.find(value, found)?;
+                inner.find(value, placeholders, found)?;
                 match value {
                     Value::List(items) => {
                         for item in items.iter() {
-                            self.find(item, found)?;
+                            self.find(item, placeholders, found)?;
                         }
                     }
                     Value::Mapping(entries) => {
                         for member in entries.values() {
-                            self.find(member, found)?;
+                            self.find(member, placeholders, found)?;
                         }
                     }
                     _ => {}
                 }
             }
-            Self::Index(index) => found.extend(at(value, *index)?),
+            Self::Index(index) => {
+                let member = at(value, *index)?;
+                if let (Value::Text(_), Some(character)) = (value, &member) {
+                    placeholders.check([value], character)?;
+                }
+                found.extend(member);
+            }
             Self::Slice(bounds) => match value {
                 Value::List(items) => found.extend(slice(items, *bounds)?),
                 other if !other.is_true() => {}
@@ -229,14 +245,20 @@ impl Segment {
                 for item in items {
                     let mut holds = true;
                     for condition in conditions {
-                        holds = holds && condition.holds(&item)?;
+                        holds = holds && condition.holds(&item, placeholders)?;
                     }
                     if holds {
                         found.push(item);
                     }
                 }
             }
-            Self::Function(function) => found.extend(function.apply(value)),
+            Self::Function(function) => {
+                let result = function.apply(value);
+                if let Some(result) = &result {
+                    placeholders.check([value], result)?;
+                }
+                found.extend(result);
+            }
         }
         Ok(())
     }
@@ -306,8 +328,8 @@ fn slice(items: &[Value], [start, end, step]: [Option<i128>; 3]) -> Result<Vec<V
 }
 
 impl Condition {
-    fn holds(&self, item: &Value) -> Result<bool, Failure> {
-        let found = find(&self.path, item.clone())?;
+    fn holds(&self, item: &Value, placeholders: &Placeholders) -> Result<bool, Failure> {
+        let found = find(&self.path, item.clone(), placeholders)?;
         let Some((test, wanted)) = &self.test else {
             return Ok(!found.is_empty());
         };

@@ -1,6 +1,6 @@
 //! Text with `${{ … }}` in it.
 
-use super::syntax::Expression;
+use super::syntax::{Context, Expression};
 use super::{Contexts, ExpressionError, evaluate, parse};
 use crate::action::value::Value;
 
@@ -84,7 +84,14 @@ impl Pattern {
                     match part {
                         Part::Text(part) => text.push_str(part),
                         Part::Expression(expression) => {
-                            text.push_str(&evaluate(expression, contexts)?.to_string());
+                            let value = evaluate(expression, contexts)?;
+                            if matches!(value, Value::None) && expression.mentions(Context::Secrets)
+                            {
+                                let message =
+                                    "no such secret is there: it would become the text None";
+                                return Err(ExpressionError::new(expression.span.clone(), message));
+                            }
+                            text.push_str(&value.to_string());
                         }
                     }
                 }

@@ -180,6 +180,12 @@ impl Expression {
         }
     }
 
+    /// Whether a path of this context is in it.
+    pub fn mentions(&self, context: Context) -> bool {
+        matches!(&self.kind, Kind::Path(of, _) if *of == context)
+            || self.children().iter().any(|child| child.mentions(context))
+    }
+
     /// Moves all spans, since the text that was read begins this much later.
     pub(super) fn shift(&mut self, by: usize) {
         self.span = self.span.start + by..self.span.end + by;

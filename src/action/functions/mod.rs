@@ -114,7 +114,11 @@ pub fn call(
     function.check_count(arguments.len())?;
     let call = |values: &[Value]| {
         let arguments = Arguments { values, contexts };
-        (function.call)(&arguments).map_err(|failure| Failure::new(format!("FN.{name}: {failure}")))
+        let result = (function.call)(&arguments).and_then(|result| {
+            contexts.placeholders.check(values, &result)?;
+            Ok(result)
+        });
+        result.map_err(|failure| Failure::new(format!("FN.{name}: {failure}")))
     };
     if !is_mapped {
         return call(arguments);

@@ -6,8 +6,10 @@ use super::value::json::trip;
 use super::value::{Key, Mapping, Value};
 
 mod coerce;
+mod schema;
 mod types;
 
+pub use schema::schema;
 pub use types::{Type, TypeError};
 
 /// One input that a template expects.

@@ -190,3 +190,25 @@ impl<'de> Visitor<'de> for Reader {
         Ok(Value::mapping(mapping))
     }
 }
+
+impl From<&serde_json::Value> for Value {
+    fn from(value: &serde_json::Value) -> Self {
+        match value {
+            serde_json::Value::Null => Self::None,
+            serde_json::Value::Bool(flag) => Self::Bool(*flag),
+            serde_json::Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+                (Some(number), _) => Self::Integer(number.into()),
+                (None, Some(number)) => Self::Integer(number.into()),
+                (None, None) => Self::Float(number.as_f64().unwrap_or_default()),
+            },
+            serde_json::Value::String(text) => Self::from(text.as_str()),
+            serde_json::Value::Array(items) => Self::list(items.iter().map(Self::from).collect()),
+            serde_json::Value::Object(members) => Self::mapping(
+                members
+                    .iter()
+                    .map(|(name, member)| (Key::from(name.as_str()), Self::from(member)))
+                    .collect(),
+            ),
+        }
+    }
+}
