@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evergrant import _bridge, _core
+from evergrant import _bridge, _core, actions
 from evergrant.exceptions import ActionError, TemplateError
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _begin(
             dict(inputs or {}),
             folders=folders,
             is_registered=lambda name: _registered(name) is not None,
-            workspace=None if workspace is None else workspace._inner,
+            workspace=None if workspace is None else workspace._inner,  # noqa: SLF001 - its own package
             connection=connection,
             secrets={name: dict(keys) for name, keys in (secrets or {}).items()},
             variables=dict(variables or {}),
@@ -175,10 +175,9 @@ def _function(action: object) -> Any:
 
 
 def _registered(name: str) -> Any:
-    """The function of this name that was registered, if one was: then its module is loaded."""
-    from evergrant.actions import _udf
-
-    return _udf.registered(name)
+    """The function of this name, if one was registered: whoever registers one has loaded its module."""
+    functions = getattr(actions, "_udf", None)
+    return None if functions is None else functions.registered(name)
 
 
 def _answer(kind: str, name: str, value: Any) -> tuple[Any, str | None]:

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use _core::action::library::{Library, Source};
 use _core::action::plan::Plan;
@@ -12,6 +13,7 @@ use _core::clock::{Clock, ManualClock, Timestamp};
 use _core::engine::Engine;
 use _core::engine::configure::{Configure, Settings};
 use _core::engine::open::{ExplicitKey, Surroundings, open_in};
+use _core::engine::runtime::{Runtime, Scheduler, Task};
 use _core::error::{Error, Result};
 use _core::http::{ActionRequest, HeaderMap, Reply, Request, Sending, Transport};
 use _core::model::GrantType;
@@ -25,6 +27,9 @@ use crate::support::NOW;
 
 mod grants;
 mod http_request;
+mod library;
+mod repeated;
+mod replies;
 mod steps;
 
 pub(super) const USER: GrantType = GrantType::AuthorizationCode;
@@ -145,12 +150,32 @@ fn reply(status: u16, headers: HeaderMap, body: Vec<u8>) -> Reply {
     }
 }
 
+/// Waits are over at once, and noted.
+#[derive(Default)]
+pub(super) struct Pauses(Mutex<Vec<Duration>>);
+
+impl Scheduler for Pauses {
+    fn spawn(&self, task: Task) {
+        tokio::spawn(task);
+    }
+
+    fn sleep(&self, duration: Duration) -> Task {
+        self.0.lock().unwrap().push(duration);
+        Box::pin(async {})
+    }
+
+    fn fraction(&self) -> f64 {
+        0.5
+    }
+}
+
 /// A workspace in which nothing is configured, the API of `acme`, and a folder of templates.
 pub(super) struct World {
     pub(super) api: Arc<Api>,
     pub(super) clock: Arc<ManualClock>,
     pub(super) engine: Arc<Engine>,
     pub(super) folder: TempDir,
+    pauses: Arc<Pauses>,
 }
 
 const ACME: &str = "id: acme
@@ -175,8 +200,10 @@ impl World {
         std::fs::write(providers.join("acme.yaml"), ACME).unwrap();
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(NOW)));
         let api = Arc::new(Api::default());
+        let pauses = Arc::new(Pauses::default());
         let surroundings = Surroundings {
             clock: Clock::manual(Arc::clone(&clock)),
+            runtime: Runtime::scheduled(Arc::clone(&pauses) as Arc<dyn Scheduler>),
             transport: Some(Arc::clone(&api) as Arc<dyn Transport>),
             ..Surroundings::default()
         };
@@ -189,6 +216,7 @@ impl World {
             api,
             clock,
             folder,
+            pauses,
         }
     }
 
@@ -239,6 +267,12 @@ impl World {
         let asked = self.asked();
         assert_eq!(asked.len(), 1, "{asked:?}");
         asked[0].clone()
+    }
+
+    /// The seconds of each wait.
+    pub(super) fn waited(&self) -> Vec<u64> {
+        let pauses = self.pauses.0.lock().unwrap();
+        pauses.iter().map(Duration::as_secs).collect()
     }
 
     /// How many tokens were issued.
