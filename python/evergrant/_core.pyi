@@ -189,6 +189,8 @@ class Template:
     def path(self) -> Path | None:
         """Its file."""
 
+    def __reduce__(self) -> tuple[Any, tuple[Path]]: ...
+
 @final
 class Run:
     """A run of a template. Dropping it ends it."""

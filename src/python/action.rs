@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -105,6 +105,17 @@ impl Template {
 
     fn __repr__(&self) -> String {
         format!("<Template {}>", self.0.template.action)
+    }
+
+    /// As its file: the other side reads it anew.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (PathBuf,))> {
+        let load = slf.get_type().getattr("load")?;
+        match &slf.get().0.path {
+            Some(path) => Ok((load, (path.clone(),))),
+            None => Err(PyTypeError::new_err(
+                "a template without a file can't be pickled",
+            )),
+        }
     }
 }
 

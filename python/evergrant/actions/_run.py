@@ -48,6 +48,10 @@ def run(
 ) -> Any:
     """Run an action.
 
+    A reply may have 64 MiB, and a request may take its own `timeout` (10 s of silence unless the step says otherwise) and
+    five minutes. A token that ended is refreshed between two steps; one that an API refuses is replaced, and the request
+    sent once more if that changes nothing (GET, HEAD, OPTIONS).
+
     Args:
         action: A template, the path of one, or a name: of a template in the folders of `EVERGRANT_ACTIONS`, in the
             package's library or under an entry point `evergrant.actions`, or of a function registered with

@@ -126,7 +126,7 @@ fn decoded(body: &[u8]) -> Option<String> {
 }
 
 fn utf16(bytes: &[u8], is_big: bool) -> Option<String> {
-    if bytes.len() % 2 != 0 {
+    if !bytes.len().is_multiple_of(2) {
         return None;
     }
     let read = if is_big {
@@ -139,7 +139,7 @@ fn utf16(bytes: &[u8], is_big: bool) -> Option<String> {
 }
 
 fn utf32(bytes: &[u8], is_big: bool) -> Option<String> {
-    if bytes.len() % 4 != 0 {
+    if !bytes.len().is_multiple_of(4) {
         return None;
     }
     let read = if is_big {

@@ -70,7 +70,11 @@ pub(super) fn prepare(runner: &Runner, arguments: &Arguments<'_>) -> Result<Prep
         Ok(method) if method != Method::CONNECT => method,
         _ => return Err(invalid("method is none that can be sent")),
     };
-    let mut headers = headers(arguments.mapping("headers")?)?;
+    let given = arguments.mapping("headers")?;
+    for name in given.into_iter().flat_map(Mapping::keys) {
+        refuse_tokens(runner, "name of a header", name.value(), &host)?;
+    }
+    let mut headers = headers(given)?;
     let mut body = None;
     if let Some(made) = parts.body()? {
         let is_given = headers.iter().any(|(name, _)| name == "content-type");

@@ -188,6 +188,11 @@ async fn way_8_a_header_to_a_foreign_host() {
     .await;
     // Many hosts share an address: a Host header leads to another one.
     is_kept_from("{method: GET, url: 'https://api.acme.example/', headers: {Host: other.example, A: 'TOKEN'}}", "other.example").await;
+    is_kept_from(
+        "{method: GET, url: 'https://other.example/', headers: {'TOKEN': a}}",
+        "other.example",
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -205,7 +205,6 @@ impl World {
             clock: Clock::manual(Arc::clone(&clock)),
             runtime: Runtime::scheduled(Arc::clone(&pauses) as Arc<dyn Scheduler>),
             transport: Some(Arc::clone(&api) as Arc<dyn Transport>),
-            ..Surroundings::default()
         };
         let key = ExplicitKey::Bytes(SecretBytes::from(vec![7; 32]));
         let catalog = Arc::new(Catalog::with_folders(&[providers]).unwrap());
