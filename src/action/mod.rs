@@ -2,6 +2,7 @@
 
 pub mod expression;
 pub mod functions;
+pub mod google_api;
 pub mod inputs;
 pub mod library;
 pub mod manual;

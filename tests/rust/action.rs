@@ -7,6 +7,7 @@ use crate::support;
 
 mod expressions;
 mod functions;
+mod google_api;
 mod hostile;
 mod inputs;
 mod manual;
