@@ -24,7 +24,7 @@ const MASK: &str = "***";
 /// The secrets of a run.
 pub(in crate::action) struct Secrets {
     /// What `SECRETS` shows: placeholders of tokens, ordinary secrets as they are.
-    pub(super) context: Value,
+    pub(in crate::action) context: Value,
     /// Whom requests trust: the secrets `mtls` and `ca_cert`.
     pub(in crate::action) trust: Trust,
     connection: String,

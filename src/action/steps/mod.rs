@@ -1,4 +1,4 @@
-//! The actions that steps can call without a template: `core.*`.
+//! The actions that steps can call without a template: `core.*` and `tools.google_api.*`.
 
 use super::run::PythonStep;
 use super::run::runner::Runner;
@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 
 mod arguments;
 mod body;
+mod google;
 mod multipart;
 mod paginate;
 mod poll;
@@ -22,7 +23,10 @@ const PAGINATE: &str = "core.http_paginate";
 const SCRIPT: &str = "core.script.run_python";
 const TRANSFORM: &str = "core.transform.";
 
-const OURS: [&str; 14] = [
+const GOOGLE: &str = "tools.google_api.call_api";
+const GOOGLE_PAGES: &str = "tools.google_api.call_paginated_api";
+
+const OURS: [&str; 16] = [
     REQUEST,
     POLL,
     PAGINATE,
@@ -37,6 +41,8 @@ const OURS: [&str; 14] = [
     "core.transform.map",
     "core.transform.not_in",
     "core.transform.reshape",
+    GOOGLE,
+    GOOGLE_PAGES,
 ];
 
 /// Whether an action is one of these.
@@ -71,6 +77,8 @@ pub(super) async fn run(runner: &Runner, action: &str, arguments: &Mapping) -> R
         REQUEST => request::run(runner, &arguments).await,
         POLL => poll::run(runner, &arguments).await,
         PAGINATE => paginate::run(runner, &arguments).await,
+        GOOGLE => google::run(runner, &arguments, false).await,
+        GOOGLE_PAGES => google::run(runner, &arguments, true).await,
         _ => {
             let name = action.strip_prefix(TRANSFORM).unwrap_or(action).to_owned();
             if name == "reshape"

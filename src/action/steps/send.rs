@@ -70,7 +70,12 @@ impl Answer {
 
 /// The hosts to which a token may go, in words.
 pub(super) fn own_hosts(runner: &Runner, placeholder: &Placeholder) -> String {
+    const SHOWN: usize = 5;
     match runner.secrets.rules(placeholder) {
+        Some(rules) if rules.api.hosts.len() > SHOWN => {
+            let (shown, others) = rules.api.hosts.split_at(SHOWN);
+            format!("{} and {} others", shown.join(", "), others.len())
+        }
         Some(rules) if !rules.api.hosts.is_empty() => rules.api.hosts.join(", "),
         _ => format!(
             "no host yet (name yours with: evergrant configure {} --api-host HOST)",

@@ -25,6 +25,7 @@ use tempfile::TempDir;
 use super::json;
 use crate::support::NOW;
 
+mod google;
 mod grants;
 mod http_request;
 mod library;
