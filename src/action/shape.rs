@@ -1,7 +1,9 @@
 //! Values with expressions in them: the arguments of a step, what a template returns.
 
+use std::collections::HashMap;
+
 use super::expression::{Contexts, Pattern};
-use super::template::pattern;
+use super::template::Reader;
 use super::value::json::trip;
 use super::value::{Key, Mapping, Value};
 use super::yaml::{Content, Node, Position, Problem};
@@ -30,31 +32,31 @@ pub enum ShapeKind {
 
 impl Shape {
     /// Reads the expressions in a node.
-    pub(super) fn read(node: &Node) -> Result<Self, Problem> {
+    pub(super) fn read(node: &Node, reader: &mut Reader<'_>) -> Self {
         let kind = match &node.content {
             Content::Scalar { value, .. } => match trip(value) {
-                Value::Text(text) => match pattern(&text, node.at)? {
+                Value::Text(text) => match reader.pattern(&text, node) {
                     Pattern::Plain(value) => ShapeKind::Plain(value),
                     pattern => ShapeKind::Text(pattern, text.to_string()),
                 },
                 value => ShapeKind::Plain(value),
             },
             Content::List(items) => {
-                let items = items.iter().map(Self::read);
-                ShapeKind::List(items.collect::<Result<_, _>>()?)
+                let items = items.iter().map(|item| Self::read(item, reader));
+                ShapeKind::List(items.collect())
             }
             Content::Mapping(entries) => {
                 let entries = entries.iter().map(|(key, member)| {
-                    let mut key = Self::read(key)?;
+                    let mut key = Self::read(key, reader);
                     if let ShapeKind::Plain(plain) = &mut key.kind {
                         *plain = json_key(plain);
                     }
-                    Ok((key, Self::read(member)?))
+                    (key, Self::read(member, reader))
                 });
-                ShapeKind::Mapping(without_repeated(entries.collect::<Result<_, _>>()?))
+                ShapeKind::Mapping(without_repeated(entries.collect()))
             }
         };
-        Ok(Self { at: node.at, kind })
+        Self { at: node.at, kind }
     }
 
     /// The value, with the values of its expressions put in.
@@ -136,11 +138,15 @@ fn json_key(key: &Value) -> Value {
 /// Of keys that were written alike the last value counts, at the place of the first.
 fn without_repeated(entries: Vec<(Shape, Shape)>) -> Vec<(Shape, Shape)> {
     let mut kept: Vec<(Shape, Shape)> = Vec::with_capacity(entries.len());
+    let mut places: HashMap<String, usize> = HashMap::new();
     for (key, member) in entries {
-        let same = |(known, _): &&mut (Shape, Shape)| known.written() == key.written();
-        match kept.iter_mut().find(same) {
-            Some((_, known)) if key.written().is_some() => *known = member,
-            _ => kept.push((key, member)),
+        let written = key.written().map(str::to_owned);
+        match written.as_ref().and_then(|written| places.get(written)) {
+            Some(&place) => kept[place].1 = member,
+            None => {
+                places.extend(written.map(|written| (written, kept.len())));
+                kept.push((key, member));
+            }
         }
     }
     kept

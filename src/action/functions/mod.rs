@@ -84,8 +84,14 @@ pub fn find(name: &str) -> Option<&'static Function> {
     BY_NAME.get(name).copied()
 }
 
+/// Longer than any function's name: what is longer is like none, and would take long to compare.
+const LONGEST_NAME: usize = 64;
+
 /// The name of a function that is most like this one, if any is much like it.
 pub fn nearest(name: &str) -> Option<&'static str> {
+    if name.len() > LONGEST_NAME {
+        return None;
+    }
     let likeness = |known: &str| strsim::jaro_winkler(known, name);
     BY_NAME
         .keys()

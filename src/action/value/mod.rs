@@ -48,8 +48,9 @@ pub enum Value {
 /// What a mapping holds, in order.
 pub type Mapping = IndexMap<Key, Value>;
 
-/// A value that can be a key or a member of a set: no list, no mapping.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// A value that can be a key or a member of a set: no list, no mapping. As a key NaN is equal to itself, as in JSON, where it
+/// is text then.
+#[derive(Clone, Debug)]
 pub struct Key(Value);
 
 /// Why a value could not be computed: about types and names, never about what a value holds.
@@ -314,14 +315,26 @@ impl PartialEq for Value {
     }
 }
 
-// Of floats only NaN is unequal to itself; as a key that makes it unfindable, as it is in Python.
+// Of floats only NaN is unequal to itself.
 impl Eq for Value {}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Value::Float(left), Value::Float(right)) if left.is_nan() => right.is_nan(),
+            (left, right) => left == right,
+        }
+    }
+}
+
+impl Eq for Key {}
 
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match &self.0 {
             Value::Float(float) => match whole(*float) {
                 Some(number) => Some(number).hash(state),
+                None if float.is_nan() => f64::NAN.to_bits().hash(state),
                 None => float.to_bits().hash(state),
             },
             Value::Bool(_) | Value::Integer(_) => self.0.integer().hash(state),

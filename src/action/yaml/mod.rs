@@ -1,19 +1,21 @@
 //! Loading YAML 1.1, with the place of every node.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::ops::Range;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::value::{Key, Mapping, Value};
 
+mod place;
 mod scalar;
 mod write;
 
 pub use write::write;
 
 /// A place in a text, both counted from 1; columns in characters.
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Position {
     /// The line.
     pub line: usize,
@@ -63,6 +65,8 @@ pub enum Content {
         value: Value,
         /// Whether it was written without quotes or block mark, so that its spelling decided what it is.
         is_plain: bool,
+        /// The bytes of the text that it was read from; none where an anchor was used.
+        written: Range<usize>,
     },
     /// A list.
     List(Vec<Node>),
@@ -77,27 +81,50 @@ const DEEPEST: usize = 100;
 /// Longer than any template is, in bytes.
 const LONGEST: usize = 4 << 20;
 
+/// A YAML text and what it holds.
+#[derive(Debug)]
+pub struct Document<'text> {
+    /// The text, without its byte order mark.
+    pub text: &'text str,
+    /// What it holds.
+    pub root: Node,
+    /// The keys that a mapping had before; what came before does not count.
+    pub repeated: Vec<Position>,
+}
+
 /// The one document of a YAML text.
 pub fn load(text: &str) -> Result<Node, Problem> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let start = Position { line: 1, column: 1 };
-    if text.len() > LONGEST {
-        return Err(Problem::new(start, "the text is longer than 4 MiB"));
-    }
-    refuse_control_characters(text)?;
-    let mut builder = Builder {
-        text,
-        parser: Parser::new_from_str(text),
-        anchors: HashMap::new(),
-        nodes: 0,
-    };
-    let root = match builder.next()? {
-        (Event::StreamEnd, _) => Node::null(start),
-        event => builder.node(event, 0)?,
-    };
-    match builder.next()? {
-        (Event::StreamEnd, _) => Ok(root),
-        (_, at) => Err(Problem::new(at, "there is a second document")),
+    Document::read(text).map(|document| document.root)
+}
+
+impl<'text> Document<'text> {
+    /// Reads the one document of a YAML text.
+    pub fn read(text: &'text str) -> Result<Self, Problem> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let start = Position { line: 1, column: 1 };
+        if text.len() > LONGEST {
+            return Err(Problem::new(start, "the text is longer than 4 MiB"));
+        }
+        refuse_control_characters(text)?;
+        let mut builder = Builder {
+            text,
+            parser: Parser::new_from_str(text),
+            anchors: HashMap::new(),
+            nodes: 0,
+            repeated: Vec::new(),
+        };
+        let root = match builder.next()? {
+            (Event::StreamEnd, ..) => Node::null(start),
+            event => builder.node(event, 0)?,
+        };
+        match builder.next()? {
+            (Event::StreamEnd, ..) => Ok(Self {
+                text,
+                root,
+                repeated: builder.repeated,
+            }),
+            (_, at, _) => Err(Problem::new(at, "there is a second document")),
+        }
     }
 }
 
@@ -121,10 +148,13 @@ fn refuse_control_characters(text: &str) -> Result<(), Problem> {
 
 impl Node {
     const fn null(at: Position) -> Self {
-        let (value, is_plain) = (Value::None, true);
         Self {
             at,
-            content: Content::Scalar { value, is_plain },
+            content: Content::Scalar {
+                value: Value::None,
+                is_plain: true,
+                written: 0..0,
+            },
         }
     }
 
@@ -166,6 +196,14 @@ impl Node {
         match &self.content {
             Content::Scalar { value, .. } => value.text(),
             _ => None,
+        }
+    }
+
+    /// How many members this list has; none when it is no list.
+    pub fn length(&self) -> usize {
+        match &self.content {
+            Content::List(items) => items.len(),
+            _ => 0,
         }
     }
 
@@ -214,15 +252,19 @@ struct Builder<'input> {
     /// Finished nodes by anchor, each with its size and depth.
     anchors: HashMap<usize, (Node, usize, usize)>,
     nodes: usize,
+    repeated: Vec<Position>,
 }
+
+/// An event, where it begins, and its bytes.
+type Placed<'input> = (Event<'input>, Position, Range<usize>);
 
 impl<'input> Builder<'input> {
     /// The next event that stands for a node or ends one.
-    fn next(&mut self) -> Result<(Event<'input>, Position), Problem> {
+    fn next(&mut self) -> Result<Placed<'input>, Problem> {
         loop {
             let Some(next) = self.parser.next() else {
                 let nowhere = Position { line: 1, column: 1 };
-                return Ok((Event::StreamEnd, nowhere));
+                return Ok((Event::StreamEnd, nowhere, 0..0));
             };
             let (event, span) = next.map_err(|error| {
                 let marker = error.marker();
@@ -232,6 +274,7 @@ impl<'input> Builder<'input> {
                 };
                 Problem::new(at, format!("not YAML: {}", error.info()))
             })?;
+            let written = span.byte_range().unwrap_or_default();
             match event {
                 Event::StreamStart
                 | Event::DocumentStart(..)
@@ -244,23 +287,21 @@ impl<'input> Builder<'input> {
                     tag,
                 ) => {
                     // The last line of a text that ends without a line end has none.
-                    let is_last = span
-                        .byte_range()
-                        .is_some_and(|range| range.end == self.text.len());
+                    let is_last = written.end == self.text.len();
                     if is_last && !self.text.ends_with('\n') && text.ends_with('\n') {
                         text.to_mut().pop();
                     }
                     let event = Event::Scalar(text, style, anchor, tag);
-                    return Ok((event, position(span)));
+                    return Ok((event, position(span), written));
                 }
-                event => return Ok((event, position(span))),
+                event => return Ok((event, position(span), written)),
             }
         }
     }
 
     fn node(
         &mut self,
-        (event, at): (Event<'input>, Position),
+        (event, at, written): Placed<'input>,
         depth: usize,
     ) -> Result<Node, Problem> {
         self.count(1, depth, at)?;
@@ -271,13 +312,18 @@ impl<'input> Builder<'input> {
                 let tag = tag.as_deref().map(name_of);
                 let value = scalar::resolve(&text, is_plain, tag.as_deref())
                     .map_err(|message| Problem::new(at, message))?;
-                (anchor, Content::Scalar { value, is_plain })
+                let scalar = Content::Scalar {
+                    value,
+                    is_plain,
+                    written,
+                };
+                (anchor, scalar)
             }
             Event::SequenceStart(_, anchor, tag) => {
                 let mut items = Vec::new();
                 loop {
                     match self.next()? {
-                        (Event::SequenceEnd, _) => break,
+                        (Event::SequenceEnd, ..) => break,
                         event => items.push(self.node(event, depth + 1)?),
                     }
                 }
@@ -306,15 +352,19 @@ impl<'input> Builder<'input> {
 
     fn entries(&mut self, depth: usize) -> Result<Vec<(Node, Node)>, Problem> {
         let (mut merged, mut own) = (Vec::new(), Vec::new());
+        let mut keys = HashSet::new();
         loop {
             let key = match self.next()? {
-                (Event::MappingEnd, _) => break,
-                (event, at) => {
+                (Event::MappingEnd, ..) => break,
+                (event, at, written) => {
                     let is_merge = matches!(&event,
                         Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
-                    let key = self.node((event, at), depth + 1)?;
+                    let key = self.node((event, at, written), depth + 1)?;
                     // Fails early, where the key stands.
-                    key.key()?;
+                    let value = key.key()?;
+                    if !is_merge && !keys.insert(value) {
+                        self.repeated.push(at);
+                    }
                     (!is_merge).then_some(key)
                 }
             };
@@ -336,10 +386,11 @@ impl<'input> Builder<'input> {
         let (size, its_depth) = (*size, *its_depth);
         self.count(size, depth + its_depth, at)?;
         let (node, ..) = &self.anchors[&anchor];
-        Ok(Node {
-            at,
-            content: node.content.clone(),
-        })
+        let mut content = node.content.clone();
+        if let Content::Scalar { written, .. } = &mut content {
+            *written = 0..0;
+        }
+        Ok(Node { at, content })
     }
 
     fn count(&mut self, nodes: usize, depth: usize, at: Position) -> Result<(), Problem> {

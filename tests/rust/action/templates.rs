@@ -165,7 +165,7 @@ fn what_is_missing_or_wrong_is_said_with_its_place() {
         (
             "${{ inputs.n }}",
             "${{ inputs.n + }}",
-            "line 32, column 28: the expression ends where a value is missing\n${{ inputs.n + }}\n               ^",
+            "line 32, column 43: the expression ends where a value is missing\n${{ inputs.n + }}\n               ^",
         ),
         (
             "returns: ${{ steps.one.result.data }}",

@@ -1,6 +1,6 @@
 //! YAML 1.1, as templates are written.
 
-use _core::action::yaml::{Content, Node, Position, load, write};
+use _core::action::yaml::{Content, Document, Node, Position, load, write};
 
 fn loaded(text: &str) -> String {
     match load(text).and_then(|node| node.value()) {
@@ -262,4 +262,54 @@ fn what_is_written_loads_as_the_same_value() {
             "{written}"
         );
     }
+}
+
+/// Where the value's `x` stands.
+fn place_of_x(text: &str) -> (usize, usize) {
+    let document = Document::read(text).unwrap();
+    let node = document.root.get("a").unwrap();
+    let offset = node.text().unwrap().find('x').unwrap();
+    let at = node.place_of(document.text, offset);
+    (at.line, at.column)
+}
+
+#[test]
+fn a_part_of_a_text_has_a_place_however_the_text_is_written() {
+    for (text, place) in [
+        ("a: b x", (1, 6)),
+        ("a: 'b x'", (1, 7)),
+        ("a: 'b '' x'", (1, 10)),
+        ("a: \"b x\"", (1, 7)),
+        (r#"a: "\n\t\"\\\u0041\x42 é x""#, (1, 26)),
+        (r#"a: "\u0020x""#, (1, 11)),
+        ("a: b\n  c\n  x", (3, 3)),
+        ("a: \"b\n  c\n\n  x\"", (4, 3)),
+        ("a: |\n  b\n  c x\n", (3, 5)),
+        ("a: |-\n\n    b\n     x\n", (4, 6)),
+        ("a: >-  # why\n  b\n  c x\n", (3, 5)),
+        ("a: &anchor 'b x'", (1, 15)),
+        ("a: !!str 'b x'", (1, 13)),
+        ("\u{feff}a: b x", (1, 6)),
+        ("k: &anchor b x\na: *anchor", (2, 4)),
+    ] {
+        assert_eq!(place_of_x(text), place, "{text:?}");
+    }
+}
+
+#[test]
+fn keys_that_are_written_twice_are_noted_but_not_those_that_a_merge_brings() {
+    let repeated = |text| Document::read(text).unwrap().repeated;
+    let place = |line, column| Position { line, column };
+    assert_eq!(
+        repeated("a: 1\nb:\n  c: 1\n  'c': 2\na: 2\n"),
+        [place(4, 3), place(5, 1)]
+    );
+    assert_eq!(repeated("a: &x {p: 1}\nb: {<<: *x, p: 2}\n"), []);
+}
+
+#[test]
+fn keys_that_are_no_number_are_one_key_so_that_many_of_them_load_in_time() {
+    assert_loads(&[("{.nan: 1, .NaN: 2}", "{nan: 2}")]);
+    let many = ".nan: 1\n".repeat(40_000);
+    assert_eq!(loaded(&many), "{nan: 1}");
 }
