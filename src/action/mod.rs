@@ -13,5 +13,6 @@ pub mod run;
 pub mod shape;
 mod steps;
 pub mod template;
+pub mod validate;
 pub mod value;
 pub mod yaml;

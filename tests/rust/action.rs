@@ -5,6 +5,7 @@ use _core::action::value::{Value, json};
 
 use crate::support;
 
+mod constructs;
 mod expressions;
 mod functions;
 mod google_api;
@@ -15,6 +16,7 @@ mod needs;
 mod paths;
 mod run;
 mod templates;
+mod validate;
 mod values;
 mod ways_out;
 mod yaml;

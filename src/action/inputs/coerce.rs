@@ -35,6 +35,14 @@ impl Type {
         self.fit(value).map(|(value, _)| value)
     }
 
+    /// Whether a value can stay as it stands where this type is expected: it would come out as the same kind of value.
+    pub fn keeps(&self, value: &Value) -> bool {
+        let is_number = |value: &Value| matches!(value, Value::Integer(_) | Value::Float(_));
+        self.coerce(value).is_ok_and(|coerced| {
+            coerced.kind() == value.kind() || is_number(&coerced) && is_number(value)
+        })
+    }
+
     fn mismatch(&self, value: &Value) -> Mismatch {
         Mismatch {
             path: String::new(),
