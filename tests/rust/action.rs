@@ -15,6 +15,7 @@ mod manual;
 mod needs;
 mod paths;
 mod run;
+mod seeds;
 mod templates;
 mod validate;
 mod values;
