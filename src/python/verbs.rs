@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::action;
 use crate::action::run::PythonStep;
+use crate::action::validate::{Surroundings, validate};
 use crate::connect::{self, ConnectRequest, Connecting, SignIn};
 use crate::engine::cache::Slot;
 use crate::engine::configure::{Configure, Settings};
@@ -310,6 +311,11 @@ struct Due {
 }
 
 #[derive(Deserialize)]
+struct Paths {
+    paths: Vec<PathBuf>,
+}
+
+#[derive(Deserialize)]
 struct Path {
     path: PathBuf,
     #[serde(default)]
@@ -551,6 +557,25 @@ fn work(
         "check_provider" => {
             let Path { path, .. } = read(arguments)?;
             Box::pin(async move { plain(&crate::provider::check::check_provider(&path)) })
+        }
+        "validate" => {
+            let Paths { paths } = read(arguments)?;
+            Box::pin(async move {
+                // Without a store that can be read nothing is configured.
+                let configured = engine.integrations().await.unwrap_or_default();
+                let is_configured = |provider: &str| {
+                    let mut configured = configured.iter();
+                    configured.any(|status| status.provider == provider)
+                };
+                plain(&validate(
+                    &paths,
+                    &Surroundings {
+                        catalog: engine.catalog(),
+                        is_configured: &is_configured,
+                        is_action: &|_| false,
+                    },
+                ))
+            })
         }
         _ => return Err(Error::internal(format!("there is no verb {verb}"))),
     })

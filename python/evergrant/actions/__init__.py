@@ -6,7 +6,7 @@ request to one of the provider's own hosts, and nowhere else. It is code all the
 ```python
 from evergrant import actions
 
-actions.run("tools.github.list_issues", {"owner": "octocat", "repo": "hello-world"})
+actions.run("tools.github.list_issues", {"owner": "octocat", "repository": "hello-world"})
 ```
 """
 
@@ -14,5 +14,6 @@ from __future__ import annotations
 
 from evergrant._core import Template
 from evergrant.actions._run import load, run
+from evergrant.actions._validate import validate
 
-__all__ = ["Template", "load", "run"]
+__all__ = ["Template", "load", "run", "validate"]

@@ -12,7 +12,7 @@ import click
 
 import evergrant
 from evergrant._api import Verbs, Workspace, default
-from evergrant._types import Report, Status
+from evergrant._types import Problem, Report, Status
 from evergrant.cli import _exit, _output, _token
 from evergrant.exceptions import EvergrantError, UnknownProvider
 
@@ -416,6 +416,23 @@ def check_provider(paths: tuple[str, ...], *, as_json: bool) -> int:
     found = [problem for path in paths for problem in default.check_provider(path)]
     _output.as_json(found) if as_json else _output.problems(found)
     return _exit.FAILED if any(problem.severity == "error" for problem in found) else _exit.DONE
+
+
+@commands.command()
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(exists=True))
+@common("json")
+def validate(paths: tuple[str, ...], *, as_json: bool) -> int:
+    """Say what is wrong in action templates, and what they need, without running them."""
+    from evergrant.actions import _validate
+
+    report = _validate.report(paths)
+    found = list(map(Problem, report["problems"]))
+    if as_json:
+        _output.as_json(found)
+    else:
+        _output.problems(found, [problem["excerpt"] for problem in report["problems"]])
+        _output.templates(report["templates"], found)
+    return _exit.USAGE if any(problem.severity == "error" for problem in found) else _exit.DONE
 
 
 @commands.command()

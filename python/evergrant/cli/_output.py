@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
+from itertools import zip_longest
 from typing import Any
 
 from evergrant._types import Problem, Provider, Report, Status, duration
@@ -125,14 +126,38 @@ def provider(found: Provider) -> None:
         _block("to register a client:", {f"{number}.": step for number, step in steps})
 
 
-def problems(found: Iterable[Problem]) -> None:
-    """One line per problem, as compilers print them."""
-    for problem in found:
+def problems(found: Iterable[Problem], excerpts: Iterable[str | None] = ()) -> None:
+    """One line per problem, as compilers print them, and below it the lines of the file that it has an excerpt of."""
+    for problem, excerpt in zip_longest(found, excerpts):
         place = ":".join(str(part) for part in (problem.path, problem.line, problem.column) if part is not None)
         label = _exit.paint(problem.severity, "31" if problem.severity == "error" else "33", sys.stdout)
         print(f"{_exit.printable(place)}: {label}: {_exit.printable(problem.message)}")
+        for line in excerpt.split("\n") if excerpt else ():
+            print(f"    {_exit.printable(line.expandtabs(1))}")
         if problem.hint:
             print(f"  {_exit.printable(problem.hint)}")
+
+
+def templates(found: Sequence[Mapping[str, Any]], problems: Sequence[Problem]) -> None:
+    """How many templates and problems there are, and the tokens and hosts that the templates need together."""
+    severities = [problem.severity for problem in problems]
+    counts = [_count(severities.count(severity), severity) for severity in ("error", "warning")]
+    print(", ".join([_count(len(found), "template"), *counts]))
+    tokens: dict[tuple[str, str], dict[str, Any]] = {}
+    for template in found:
+        for token in template["needs"]:
+            known = tokens.setdefault((token["provider"], token["grant_type"]), dict(token))
+            known["optional"] = known["optional"] and token["optional"]
+    for (provider, grant_type), token in sorted(tokens.items()):
+        optional = ", optional" if token["optional"] else ""
+        scopes = ": " + " ".join(token["scopes"]) if token["scopes"] else ""
+        print(_exit.printable(f"needs {provider} ({grant_type}{optional}){scopes}"))
+    for host in sorted({host for template in found for host in template["hosts"]}):
+        print(_exit.printable(f"asks {host}"))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _table(
