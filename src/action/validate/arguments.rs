@@ -178,8 +178,10 @@ impl Check<'_> {
         let known = || required.iter().chain(optional).copied();
         for (at, name) in given {
             // What an expression makes of a key is not known yet.
-            let Some(name) = name else { continue };
-            if !known().any(|known| known == *name) {
+            let Some(name) = name.filter(|_| !self.is_full()) else {
+                continue;
+            };
+            if !known().any(|known| known == name) {
                 let message = format!("{} has no argument {}", shown(&step.action), shown(name));
                 self.error(*at, message, nearest(name, known()));
             }

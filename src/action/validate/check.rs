@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 
+use super::references::keys_of;
 use super::{Problem, Severity};
 use crate::action::template::Template;
 use crate::action::yaml::{self, Content, Document, Node, Position};
@@ -20,6 +21,8 @@ pub(super) struct Check<'a> {
     pub(super) path: &'a Path,
     pub(super) document: &'a Document<'a>,
     pub(super) template: &'a Template,
+    /// The keys of the secrets that are declared, by what stands behind `SECRETS.`.
+    pub(super) secrets: HashMap<String, Vec<String>>,
     /// What has text, by its place.
     scalars: HashMap<Position, &'a Node>,
     found: Vec<Found>,
@@ -79,10 +82,15 @@ impl<'a> Check<'a> {
             path,
             document,
             template,
+            secrets: HashMap::new(),
             scalars: HashMap::new(),
             found: Vec::new(),
         };
         index(&document.root, &mut check.scalars);
+        for secret in &template.secrets {
+            let keys = check.secrets.entry(secret.context()).or_default();
+            keys.extend(keys_of(secret));
+        }
         let problems = problems.iter().take(MOST_PROBLEMS).map(|problem| {
             let width = check.width_at(problem.at);
             Found::of(problem.clone(), width)
@@ -102,7 +110,7 @@ impl<'a> Check<'a> {
     }
 
     fn note(&mut self, severity: Severity, at: Position, message: String, hint: Option<String>) {
-        if self.found.len() < 2 * MOST_PROBLEMS {
+        if !self.is_full() {
             let width = self.width_at(at);
             self.found.push(Found {
                 severity,
@@ -114,6 +122,11 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// Whether enough was found: looking for places and for names that are near takes time.
+    pub(super) fn is_full(&self) -> bool {
+        self.found.len() >= 2 * MOST_PROBLEMS
+    }
+
     /// Notes what concerns these bytes of the text that stands at `at`.
     pub(super) fn note_within(
         &mut self,
@@ -122,8 +135,7 @@ impl<'a> Check<'a> {
         message: impl Into<String>,
         hint: Option<String>,
     ) {
-        // Looking for the place takes time.
-        if self.found.len() >= 2 * MOST_PROBLEMS {
+        if self.is_full() {
             return;
         }
         let width = text
@@ -186,7 +198,7 @@ fn index<'a>(node: &'a Node, scalars: &mut HashMap<Position, &'a Node>) {
 
 /// A line of the text, and below it `width` characters underlined; nothing where there is no such line.
 fn excerpt(text: &str, at: Position, width: usize) -> Option<String> {
-    let line = text.lines().nth(at.line.checked_sub(1)?)?;
+    let line = yaml::lines(text).nth(at.line.checked_sub(1)?)?;
     let column = at.column - 1;
     // Of a long line what stands around the place.
     let start = column.saturating_sub(WIDEST / 2);

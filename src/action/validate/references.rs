@@ -1,7 +1,5 @@
 //! What expressions refer to: inputs, steps, secrets, functions.
 
-use std::collections::BTreeSet;
-
 use super::check::{nearest, shown};
 use super::{Check, Severity};
 use crate::action::expression::path::Path;
@@ -46,6 +44,9 @@ impl Check<'_> {
     }
 
     fn of_expression(&mut self, expression: &Expression, text: Text<'_>, done: usize) {
+        if self.is_full() {
+            return;
+        }
         match &expression.kind {
             Kind::Path(Context::Inputs, path) => self.input(expression, path, text),
             Kind::Path(Context::Steps, path) => self.step(expression, path, text, done),
@@ -112,23 +113,23 @@ impl Check<'_> {
         if written > self.template.secrets.len() {
             return;
         }
-        let declared = self.template.secrets.iter();
-        let declared = Vec::from_iter(declared.map(|secret| (secret.context(), keys(secret))));
-        let keys = declared.iter().filter(|(known, _)| known == name);
-        let keys = Vec::from_iter(keys.flat_map(|(_, keys)| keys.iter().map(String::as_str)));
-        let (message, hint) = if keys.is_empty() {
-            let known = BTreeSet::from_iter(declared.iter().map(|(known, _)| known.as_str()));
-            let message = format!("the template declares no secret {}", shown(name));
-            (message, nearest(name, known))
-        } else if !keys.contains(&key) {
-            let message = format!(
-                "the secret {} is declared without {}",
-                shown(name),
-                shown(key)
-            );
-            (message, nearest(key, keys))
-        } else {
-            return;
+        let (message, hint) = match self.secrets.get(name) {
+            None => {
+                let message = format!("the template declares no secret {}", shown(name));
+                (
+                    message,
+                    nearest(name, self.secrets.keys().map(String::as_str)),
+                )
+            }
+            Some(keys) if keys.iter().any(|known| known == key) => return,
+            Some(keys) => {
+                let message = format!(
+                    "the secret {} is declared without {}",
+                    shown(name),
+                    shown(key)
+                );
+                (message, nearest(key, keys.iter().map(String::as_str)))
+            }
         };
         self.at(Severity::Error, expression, text, message, hint);
     }
@@ -196,7 +197,7 @@ fn member(
 }
 
 /// The keys that a secret has under its name.
-pub(super) fn keys(secret: &Secret) -> Vec<String> {
+pub(super) fn keys_of(secret: &Secret) -> Vec<String> {
     match &secret.kind {
         SecretKind::OAuth {
             provider_id,

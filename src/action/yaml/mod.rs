@@ -12,6 +12,7 @@ mod place;
 mod scalar;
 mod write;
 
+pub(super) use place::lines;
 pub use write::write;
 
 /// A place in a text, both counted from 1; columns in characters.
@@ -130,7 +131,7 @@ impl<'text> Document<'text> {
 
 /// YAML allows tabs and line ends, and of the rest what can be printed.
 fn refuse_control_characters(text: &str) -> Result<(), Problem> {
-    for (line, content) in (1..).zip(text.split('\n')) {
+    for (line, content) in (1..).zip(lines(text)) {
         for (column, character) in (1..).zip(content.chars()) {
             let is_allowed = matches!(character,
                 '\t' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..)

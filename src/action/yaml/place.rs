@@ -71,14 +71,29 @@ fn escape(source: &str) -> (usize, bool) {
 
 /// The place behind `text`, which begins at `at`.
 fn moved(at: Position, text: &str) -> Position {
-    match text.rsplit_once('\n') {
-        Some((before, last)) => Position {
-            line: at.line + before.matches('\n').count() + 1,
-            column: last.chars().count() + 1,
-        },
-        None => Position {
-            line: at.line,
-            column: at.column + text.chars().count(),
-        },
+    let (breaks, last) = lines(text).enumerate().last().unwrap_or_default();
+    let column = if breaks == 0 { at.column } else { 1 };
+    Position {
+        line: at.line + breaks,
+        column: column + last.chars().count(),
     }
+}
+
+/// The lines of a text as YAML counts them: a carriage return alone ends one, too.
+pub(in crate::action) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let Some(end) = text.find(['\n', '\r']) else {
+            rest = None;
+            return Some(text);
+        };
+        let length = if text[end..].starts_with("\r\n") {
+            2
+        } else {
+            1
+        };
+        rest = Some(&text[end + length..]);
+        Some(&text[..end])
+    })
 }

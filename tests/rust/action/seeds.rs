@@ -149,8 +149,10 @@ fn report(text: &str, catalog: &Catalog) -> Report {
 fn look(text: &str, catalog: &Catalog) -> bool {
     let report = report(text, catalog);
     let shown = text.strip_prefix('\u{feff}').unwrap_or(text);
+    // A carriage return alone ends a line, too.
+    let lines = shown.replace("\r\n", "\n").replace('\r', "\n");
     for problem in &report.problems {
-        let line = shown.split('\n').nth(problem.line - 1);
+        let line = lines.split('\n').nth(problem.line - 1);
         let width = line.map(|line| line.chars().count());
         assert!(
             width.is_some_and(|width| (1..=width + 1).contains(&problem.column)),
@@ -197,7 +199,11 @@ fn every_change_of_a_seed_is_read_or_refused() {
     let counts = std::cell::Cell::new((0_u32, 0_u32));
     TestRunner::new_with_rng(config, chance)
         .run(&strategy, |(seed, other, edits)| {
-            let text = edited(seed.get::<String>(&seeds), other.get::<String>(&seeds), &edits);
+            let text = edited(
+                seed.get::<String>(&seeds),
+                other.get::<String>(&seeds),
+                &edits,
+            );
             let (tried, templates) = counts.get();
             counts.set((tried + 1, templates + u32::from(look(&text, &catalog))));
             Ok(())

@@ -262,3 +262,160 @@ fn an_expression_that_fails_names_the_place_of_its_text() {
         "line 32, column 28: division by zero\n${{ inputs.n / 0 }}\n    ^^^^^^^^^^^^"
     );
 }
+
+#[test]
+fn a_definition_is_json_before_anything_runs() {
+    let rows = [
+        ("2022-11-28", "'2022-11-28'"),
+        ("2024-01-02 03:04:05 +2", "'2024-01-02T03:04:05+02:00'"),
+        ("[.inf, .nan]", "[None, None]"),
+        ("9999999999999999999999", "1e+22"),
+        ("{yes: 1, 1: 2, null: 3}", "{'true': 1, '1': 2, 'None': 3}"),
+    ];
+    for (written, expected) in rows {
+        let template = Template::parse(&with(
+            "  X-Version: 2022-11-28",
+            &format!("  X-Version: {written}"),
+        ));
+        let arguments = template.unwrap().steps[0].arguments.evaluate(&contexts());
+        let arguments = arguments.unwrap();
+        let found = arguments
+            .get("headers")
+            .and_then(|headers| headers.get("X-Version"));
+        assert_eq!(found.unwrap().repr(), expected, "{written}");
+    }
+}
+
+#[test]
+fn any_text_names_a_step() {
+    for name in ["'a b'", "é", "'1'", "2024-01-02", "a.b"] {
+        assert_eq!(
+            problem(&with("ref: get", &format!("ref: {name}"))),
+            "fine",
+            "{name}"
+        );
+    }
+    assert_eq!(
+        problem(&with("ref: get", "ref: 5")),
+        "line 24, column 12: ref is text; quote it"
+    );
+}
+
+#[test]
+fn returns_is_text_a_list_of_texts_or_a_mapping_of_anything() {
+    let old = "returns: ${{ steps.one.result.data }}";
+    for new in [
+        "returns: x",
+        "returns: [a, '${{ 1 }}']",
+        "returns: {a: [1, {b: null}]}",
+        "returns: []",
+    ] {
+        assert_eq!(problem(&with(old, new)), "fine", "{new}");
+    }
+    for new in [
+        "returns: null",
+        "returns: true",
+        "returns: [[a]]",
+        "returns: [a, null]",
+    ] {
+        let found = problem(&with(old, new));
+        assert!(
+            found.ends_with("returns is text, a list of texts or a mapping"),
+            "{new}: {found}"
+        );
+    }
+}
+
+#[test]
+fn a_secret_has_a_type_that_is_known_and_keys() {
+    let of = |secret: &str| {
+        problem(&with(
+            "- name: example\n      optional_keys: [EXAMPLE_KEY]",
+            &format!("- {secret}"),
+        ))
+    };
+    for secret in [
+        "{name: a, keys: [K]",
+        "{name: a, keys: [K], optional_keys: [L]",
+        "{name: a, type: custom, keys: [K]",
+        "{name: a, type: null, keys: [K]",
+        "{name: mtls, secret_type: mtls, keys: [K]",
+        "{name: ca, secret_type: ca_cert, optional_keys: [K]",
+        "{name: k, secret_type: ssh_key, keys: [K]",
+    ] {
+        let secret = secret.trim_start_matches('{').replace(", ", "\n      ");
+        assert_eq!(of(&secret), "fine", "{secret}");
+    }
+    let rows = [
+        ("keys: [K]", "line 13, column 7: a secret lacks name"),
+        (
+            "name: a\n      keys: K",
+            "line 14, column 13: keys is a list",
+        ),
+        (
+            "name: a\n      keys: [5]",
+            "line 14, column 14: keys is text; quote it",
+        ),
+        (
+            "name: a\n      keys: [K]\n      secret_type: gpg",
+            "line 15, column 20: secret_type is one of custom, ssh_key, mtls, ca_cert",
+        ),
+        (
+            "name: a\n      keys: []",
+            "line 13, column 7: a secret has keys, optional_keys or type: oauth",
+        ),
+        (
+            "type: oauth\n      grant_type: authorization_code",
+            "line 13, column 7: an OAuth secret lacks provider_id",
+        ),
+        (
+            "type: oauth\n      provider_id: a",
+            "line 13, column 7: an OAuth secret lacks grant_type",
+        ),
+    ];
+    for (secret, expected) in rows {
+        assert_eq!(of(secret), expected);
+    }
+}
+
+#[test]
+fn an_input_without_default_is_required_whatever_optional_and_enum_say() {
+    let text = with(
+        "type: str | None",
+        "type: str | None\n      optional: true\n      enum: [a]",
+    );
+    let template = Template::parse(&text).unwrap();
+    let errors = _core::action::inputs::validate(&template.inputs(), &Default::default());
+    assert_eq!(errors.unwrap_err().to_string(), "s: is missing");
+}
+
+#[test]
+fn every_mistake_in_a_file_is_placed_where_it_stands() {
+    let rows = [
+        ("a: 1\nb: @x", (2, 4)),
+        ("a: 1\nb: `x`", (2, 4)),
+        ("a: 1\nb: %x", (2, 4)),
+        ("a: 1\nb: =", (2, 4)),
+        ("a: 1\nb: ${{ inputs.x || 'y: z' }}", (2, 22)),
+        ("a: 1\nb: [${{ inputs.x }}]", (2, 6)),
+        ("a: 1\nb: {c: ${{ inputs.x }}}", (2, 9)),
+        ("a: 1\nb: !x 2", (2, 7)),
+        ("a: 1\nb: !!python/object:os.system []", (2, 30)),
+        ("a: 1\nb: 'x", (2, 4)),
+        ("a: 1\nb: [1", (2, 4)),
+        ("a: 1\nb:\n\t- c", (3, 2)),
+        ("a: 1\nb: \u{7}", (2, 4)),
+        ("a: 1\nb: *c", (2, 4)),
+        ("a: 1\nb: &b [*b]", (2, 8)),
+        ("a: 1\nb: 2024-13-01", (2, 4)),
+        ("a: 1\nb: {<<: 1}", (2, 9)),
+        ("a: 1\n{b: 1}: 2", (2, 1)),
+        ("a: 1\n--- 2", (2, 5)),
+    ];
+    let wrong = rows.iter().filter_map(|(text, place)| {
+        let at = Template::parse(text).unwrap_err().at;
+        let found = (at.line, at.column);
+        (found != *place).then(|| format!("{text:?} is wrong at {found:?}"))
+    });
+    assert_eq!(Vec::from_iter(wrong), [""; 0]);
+}

@@ -169,6 +169,27 @@ fn an_anchor_bomb_stops_early() {
 }
 
 #[test]
+fn a_bomb_of_merged_keys_stops_early_too() {
+    let mut bomb = String::from("a0: &a0 {k: 1, l: 2, m: 3, n: 4}\n");
+    for level in 1..30 {
+        let below = Vec::from_iter((0..10).map(|_| format!("*a{}", level - 1)));
+        let below = below.join(", ");
+        bomb.push_str(&format!("a{level}: &a{level} {{<<: [{below}]}}\n"));
+    }
+    let found = loaded(&bomb);
+    assert!(
+        found.ends_with("more than 100000 values, anchors taken apart"),
+        "{found}"
+    );
+    let mut deep = String::from("a0: &a0 [x]\n");
+    for level in 1..200 {
+        deep.push_str(&format!("a{level}: &a{level} [*a{}]\n", level - 1));
+    }
+    let found = loaded(&deep);
+    assert!(found.ends_with("nested deeper than 100 levels"), "{found}");
+}
+
+#[test]
 fn nesting_has_an_end() {
     let deep = "[".repeat(101) + &"]".repeat(101);
     assert_eq!(
@@ -290,6 +311,8 @@ fn a_part_of_a_text_has_a_place_however_the_text_is_written() {
         ("a: &anchor 'b x'", (1, 15)),
         ("a: !!str 'b x'", (1, 13)),
         ("\u{feff}a: b x", (1, 6)),
+        ("k: 1\ra: b x", (2, 6)),
+        ("a: |\r\n  b\r  x\r\n", (3, 3)),
         ("k: &anchor b x\na: *anchor", (2, 4)),
     ] {
         assert_eq!(place_of_x(text), place, "{text:?}");
