@@ -45,7 +45,7 @@ bench: dev ## the ratios that the documentation quotes, measured in one run on t
 	maturin build --release --quiet --out target/bench/wheel
 	uv venv --quiet --clear --python $(VENV)/python target/bench/environment
 	uv pip install --quiet --python target/bench/environment/bin/python --constraint requirements-dev.txt \
-		--no-verify-hashes msal-extensions target/bench/wheel/*.whl
+		--no-verify-hashes msal-extensions pyyaml target/bench/wheel/*.whl
 	$(VENV)/python benches/bench.py target/bench/environment/bin/python
 
 wheel: dev ## the wheel of this machine, in dist/

@@ -163,6 +163,21 @@ def interrupt(bench: Bench) -> None:
     )
 
 
+def actions(bench: Bench) -> None:
+    title("action templates")
+    best = bench.run("actions.py", str(HERE.parent / "tests" / "data" / "actions" / "constructs"))
+    ratio(
+        "1,000 templates parsed and validated",
+        best["validate"] * 1e3,
+        best["yaml"] * 1e3,
+        "libyaml in PyYAML, which only reads them",
+        "",
+        unit="ms",
+    )
+    row("an expression, read and evaluated 1,000 times", f"{best['path'] / 1e3 * 1e9:.0f} ns each: a path", "")
+    row("", f"{best['text'] / 1e3 * 1e9:.0f} ns each: a URL with two functions and a choice in it", "")
+
+
 def interleaved(bench: Bench, commands: dict[str, list[str]]) -> dict[str, float]:
     """The best wall time of each command in seconds; in every round all run, in another order."""
     best = dict.fromkeys(commands, float("inf"))
@@ -191,7 +206,7 @@ def main(python: str) -> None:
     with tempfile.TemporaryDirectory() as folder, AuthorizationServer() as server:
         bench = Bench(python, folder, server)
         bench.connect("default")
-        for part in (hot_path, new_process, expiry, refreshes, interrupt):
+        for part in (hot_path, new_process, expiry, refreshes, interrupt, actions):
             part(bench)
 
 

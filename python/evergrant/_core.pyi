@@ -297,6 +297,9 @@ class ManualClock:
     def jump_wall(self, seconds: float) -> None:
         """Somebody sets the wall clock; the monotonic clock stays."""
 
+def _evaluate(text: str, inputs: str, times: int) -> str:
+    """Evaluate a text of a template so many times, for the benchmark; inputs and the result are JSON."""
+
 def _noop(
     provider: str,
     *,

@@ -10,6 +10,7 @@ mod errors;
 mod exit;
 mod installed;
 mod log;
+mod measure;
 mod token;
 mod value;
 mod verbs;
@@ -39,6 +40,7 @@ fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<workspace::Workspace>()?;
     module.add_function(wrap_pyfunction!(action::jsonpath, module)?)?;
     module.add_function(wrap_pyfunction!(exit::drain, module)?)?;
+    module.add_function(wrap_pyfunction!(measure::_evaluate, module)?)?;
     module.add_function(wrap_pyfunction!(token::_noop, module)?)?;
     module.add_function(wrap_pyfunction!(token::cached_token, module)?)?;
     module.add_function(wrap_pyfunction!(token::get_token, module)?)?;
