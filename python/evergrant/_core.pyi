@@ -91,6 +91,15 @@ def redact_text(text: str) -> str:
 def has_live() -> bool:
     """Whether this process has handed out or read a secret that `redact_text` would look for."""
 
+def jsonpath(path: str, value: Any) -> Any:
+    """What a JSONPath such as `$.items[*].id` finds in a value of JSON's kinds, as the paths of templates do.
+
+    No match is `None`, one match its value, several a list; a path with `[*]` or a filter always gives a list.
+
+    Raises:
+        ActionError: It is no path.
+    """
+
 def drain(timeout: float | None = None) -> bool:
     """Wait until this process has no unfinished request, at most `timeout` seconds; whether none is left."""
 
