@@ -38,6 +38,7 @@ _HOMES = {
         "test",
     ),
     "_decorator": ("injected", "oauth"),
+    "actions._udf": ("action",),
     "_types": ("AccessToken", "PendingConnection", "Problem", "Provider", "Report", "Status", "Step"),
     "exceptions": (
         "ActionError",

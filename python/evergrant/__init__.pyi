@@ -25,6 +25,7 @@ from evergrant._api import (
 from evergrant._core import __version__, get_token
 from evergrant._decorator import injected, oauth
 from evergrant._types import AccessToken, PendingConnection, Problem, Provider, Report, Status, Step
+from evergrant.actions._udf import action
 from evergrant.exceptions import (
     ActionError,
     AmbiguousGrant,
@@ -76,6 +77,7 @@ __all__ = [
     "Workspace",
     "WrongKey",
     "__version__",
+    "action",
     "actions",
     "aio",
     "apply",

@@ -189,6 +189,10 @@ def _wrap(function: Any, source: TokenSource, *, into: str, redact: bool) -> Any
     _signature.hide(wrapper, written, real, sources)
     injection = Injection(below.function if below else function, real.replace(parameters=parameters), sources)
     wrapper.__evergrant__ = injection  # type: ignore[attr-defined]
+    action = getattr(wrapper, "__evergrant_action__", None)
+    if action is not None:
+        # @action stands below: what it calls, and whose inputs it shows, is this.
+        action.wrapped(wrapper)
     return wrapper
 
 

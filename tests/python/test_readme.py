@@ -36,7 +36,9 @@ UserAgent("ada").connect(sys.argv[1])
 """
 
 # What a reader calls: the verbs and the classes that one makes oneself.
-PUBLIC = {name for name in evergrant.__all__ if name[0].islower()} - {"injected", "aio", "exceptions"} | {"Workspace"}
+PUBLIC = {name for name in evergrant.__all__ if name[0].islower()} - {"injected", "actions", "aio", "exceptions"} | {
+    "Workspace"
+}
 
 # `make demo` without its set-up, which whoever runs the tests has done; pytest without a plugin that the reader lacks.
 COMMANDS = {

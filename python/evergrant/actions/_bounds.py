@@ -176,14 +176,15 @@ class Bounds:
         self.spend(1)
         if sign == "%" and isinstance(left, _TEXTS):
             return self._printf(left, right)
+        both: tuple[Any, Any] = (left, right)
         if isinstance(left, int) and isinstance(right, int):
             self._refuse_growth(sign, left, right)
         elif sign == "*":
             self._repeat(left, right)
         elif sign == "+" and isinstance(left, _SEQUENCES) and isinstance(right, _SEQUENCES):
-            (self.long if isinstance(left, _TEXTS) else self.many)(len(left) + len(right))
+            (self.long if isinstance(left, _TEXTS) else self.many)(sum(map(len, both)))
         elif isinstance(left, _SETS) and isinstance(right, _SETS):
-            self.spend(len(left) + len(right))
+            self.spend(sum(map(len, both)))
         return self.made(_OPERATIONS[sign](left, right))
 
     def _refuse_growth(self, sign: str, left: int, right: int) -> None:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from evergrant.exceptions import ActionError
 
-DEEPEST: Final = 200
+DEEPEST: Final = 150
 """Lists and mappings inside of each other."""
 MOST_MEMBERS: Final = 1 << 20
 """Members of all lists and mappings together; one that stands in two places counts twice."""

@@ -99,5 +99,5 @@ def test_what_json_does_not_know_is_refused(value, why):
 def test_a_value_that_holds_itself_is_refused():
     value = []
     value.append(value)
-    with pytest.raises(ActionError, match="200 levels"):
+    with pytest.raises(ActionError, match="150 levels"):
         as_json(value, "it")

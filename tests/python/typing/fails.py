@@ -9,6 +9,11 @@ def files(folder: str, *, token: AccessToken = injected) -> list[str]:
     return [folder, token]
 
 
+@evergrant.action("tools.acme")
+def stars(user: str) -> int:
+    return len(user)
+
+
 class Drive:
     @oauth("google_drive")
     def method(self, folder: str, *, token: AccessToken = injected) -> list[str]:
@@ -21,6 +26,10 @@ files("x", depth=1)  # refused
 files("x", token="plain")  # refused
 Drive().method()  # refused
 number: int = files("x")  # refused
+stars(1)  # refused
+evergrant.action()  # refused
+evergrant.action("tools.acme", "name")  # refused
+evergrant.action("tools.acme", secrets=3)  # refused
 
 oauth()  # refused
 oauth("github", "token")  # refused

@@ -34,6 +34,12 @@ async def items(*, token: AccessToken = injected) -> AsyncIterator[str]:
     yield token
 
 
+@evergrant.action("tools.acme", title="Forks", secrets=["acme"])
+@oauth("github")
+async def forks(user: str, *, token: AccessToken = injected) -> int:
+    return len(user + token)
+
+
 class Drive:
     @oauth("google_drive")
     def method(self, folder: str, *, token: AccessToken = injected) -> list[str]:
@@ -90,6 +96,7 @@ def use() -> None:
 
 async def use_aio() -> None:
     assert_type(await stars("ann"), int)
+    assert_type(await forks("ann"), int)
     assert_type(await evergrant.aio.get_token("github"), AccessToken)
     assert_type(await evergrant.aio.disconnect("github", revoke=False), Report)
     async with evergrant.aio.Workspace("team") as workspace:
