@@ -5,33 +5,17 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
 import evergrant
-from evergrant._api import Verbs, Workspace, default
+from evergrant._api import Verbs, default
 from evergrant._types import Problem, Report, Status
-from evergrant.cli import _exit, _output, _token
+from evergrant.cli import _actions, _exit, _output, _token
+from evergrant.cli._options import common, pairs, verbs_of
 from evergrant.exceptions import EvergrantError, UnknownProvider
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-_OPTIONS: dict[str, Callable[[Any], Any]] = {
-    "workspace": click.option("--workspace", metavar="NAME", help="Workspace; by default EVERGRANT_WORKSPACE."),
-    "store": click.option("--store", metavar="STORE", help="Path of the store; by default EVERGRANT_STORE."),
-    "json": click.option("--json", "as_json", is_flag=True, help="Print JSON."),
-    "grant_type": click.option(
-        "--grant-type",
-        metavar="GRANT",
-        type=click.Choice(["authorization_code", "client_credentials"]),
-        help="authorization_code or client_credentials; by default the only configured one.",
-    ),
-    "connection": click.option(
-        "--connection", metavar="NAME", default="default", show_default=True, help="Name of the connection."
-    ),
-}
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -64,17 +48,6 @@ def _fail(error: click.ClickException) -> int:
         _exit.say("error", error.format_message())
         _exit.suggest(f"{context.command_path} --help")
     return error.exit_code
-
-
-def common(*names: str) -> Callable[[F], F]:
-    """Add the options of these names, which every command spells alike."""
-
-    def decorator(function: F) -> F:
-        for name in reversed(names):
-            function = _OPTIONS[name](function)
-        return function
-
-    return decorator
 
 
 @click.group(
@@ -130,7 +103,7 @@ def configure(
     as_json: bool,
 ) -> None:
     """Set up an integration. A secret that is missing is asked for."""
-    verbs = _verbs(workspace, store)
+    verbs = verbs_of(workspace, store)
     secret = _secret("--client-secret", client_secret_file, from_stdin=client_secret_stdin)
     if secret is None and sys.stdin.isatty() and (client_id or not _is_configured(verbs, provider, grant_type)):
         client_id = client_id or click.prompt("Client id", default="", show_default=False, err=True) or None
@@ -145,10 +118,10 @@ def configure(
             client_id=client_id,
             client_secret=secret,
             scopes=scopes or None,
-            parameters=_pairs("--parameter", parameters),
+            parameters=pairs("--parameter", parameters),
             redirect_uri=redirect_uri,
             issuer=issuer,
-            endpoints=_pairs("--endpoint", endpoints),
+            endpoints=pairs("--endpoint", endpoints),
             api_hosts=api_hosts or None,
         ),
         as_json=as_json,
@@ -161,7 +134,7 @@ def configure(
 @common("workspace", "store", "json")
 def apply(path: str, *, check: bool, workspace: str | None, store: str | None, as_json: bool) -> int:
     """Configure what a file names."""
-    return _report(_verbs(workspace, store).apply(path, check=check), as_json=as_json)
+    return _report(verbs_of(workspace, store).apply(path, check=check), as_json=as_json)
 
 
 @commands.command()
@@ -192,7 +165,7 @@ def connect(
 ) -> None:
     """Sign in and consent, or fetch a service token."""
     _show(
-        _verbs(workspace, store).connect(
+        verbs_of(workspace, store).connect(
             provider,
             grant_type=grant_type,
             connection=connection,
@@ -216,7 +189,7 @@ def complete_connect(*, workspace: str | None, store: str | None, as_json: bool)
     if not url:
         message = "standard input is empty: give it the whole URL that the browser ended at"
         raise click.UsageError(message)
-    _show(_verbs(workspace, store).complete_connect(url), as_json=as_json)
+    _show(verbs_of(workspace, store).complete_connect(url), as_json=as_json)
 
 
 @commands.command()
@@ -232,7 +205,7 @@ def test(
     as_json: bool,
 ) -> int:
     """Ask the provider whether a connection works."""
-    found = _verbs(workspace, store).test(provider, grant_type=grant_type, connection=connection)
+    found = verbs_of(workspace, store).test(provider, grant_type=grant_type, connection=connection)
     return _report(found, as_json=as_json)
 
 
@@ -281,7 +254,7 @@ def status(
     as_json: bool,
 ) -> None:
     """Show a connection, or all of them."""
-    verbs = _verbs(workspace, store)
+    verbs = verbs_of(workspace, store)
     if provider is not None:
         _show(verbs.status(provider, grant_type=grant_type, connection=connection), as_json=as_json)
         return
@@ -313,7 +286,7 @@ def disconnect(
     as_json: bool,
 ) -> int:
     """Revoke and delete a connection's tokens."""
-    found = _verbs(workspace, store).disconnect(
+    found = verbs_of(workspace, store).disconnect(
         provider, grant_type=grant_type, connection=connection, revoke=not no_revoke
     )
     return _report(found, as_json=as_json)
@@ -335,7 +308,7 @@ def remove(
     as_json: bool,
 ) -> int:
     """Delete an integration with all its connections."""
-    verbs = _verbs(workspace, store)
+    verbs = verbs_of(workspace, store)
     if not yes:
         if not sys.stdin.isatty():
             message = "there is no terminal to ask at: confirm with --yes"
@@ -371,7 +344,7 @@ def refresh(
     if lead is not None and not due:
         message = "--lead goes with --due"
         raise click.UsageError(message)
-    found = _verbs(workspace, store).refresh(provider, grant_type=grant_type, connection=connection, lead=lead or 0.0)
+    found = verbs_of(workspace, store).refresh(provider, grant_type=grant_type, connection=connection, lead=lead or 0.0)
     return _report(found, as_json=as_json)
 
 
@@ -401,7 +374,7 @@ def import_refresh_token(
             raise click.UsageError(message)
         secret = click.prompt("Refresh token", hide_input=True, err=True)
     _show(
-        _verbs(workspace, store).import_refresh_token(
+        verbs_of(workspace, store).import_refresh_token(
             provider, secret, grant_type=grant_type, connection=connection, scopes=scopes or None
         ),
         as_json=as_json,
@@ -416,6 +389,10 @@ def check_provider(paths: tuple[str, ...], *, as_json: bool) -> int:
     found = [problem for path in paths for problem in default.check_provider(path)]
     _output.as_json(found) if as_json else _output.problems(found)
     return _exit.FAILED if any(problem.severity == "error" for problem in found) else _exit.DONE
+
+
+commands.add_command(_actions.run)
+commands.add_command(_actions.actions)
 
 
 @commands.command()
@@ -445,10 +422,6 @@ def demo(*, as_json: bool) -> None:
     _demo.tell(story.append if as_json else lambda sentence: click.echo(f"• {sentence}"))
     if as_json:
         click.echo(json.dumps(story, indent=2))
-
-
-def _verbs(workspace: str | None, store: str | None) -> Verbs:
-    return default if workspace is None and store is None else Workspace(workspace, store=store)
 
 
 def _show(found: Status, *, as_json: bool) -> None:
@@ -483,14 +456,3 @@ def _secret(option: str, file: Any, *, from_stdin: bool) -> str | None:
         message = f"{option}-{'stdin' if from_stdin else 'file'} is empty"
         raise click.UsageError(message)
     return secret
-
-
-def _pairs(option: str, words: tuple[str, ...]) -> dict[str, str] | None:
-    pairs = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not name or not equals:
-            message = f"{option} takes NAME=VALUE, not {word!r}"
-            raise click.UsageError(message)
-        pairs[name] = value
-    return pairs or None

@@ -126,6 +126,48 @@ def provider(found: Provider) -> None:
         _block("to register a client:", {f"{number}.": step for number, step in steps})
 
 
+def actions(found: Iterable[Any]) -> None:
+    """One line per action."""
+    rows = [(one.name, one.title, ", ".join(dict.fromkeys(need[0] for need in one.needs)) or "-") for one in found]
+    if not rows:
+        print("there are no actions", file=sys.stderr)
+        return
+    _table(("NAME", "TITLE", "NEEDS"), rows)
+
+
+def action(found: Any) -> None:
+    """What somebody needs to know to run an action."""
+    print(_exit.printable(f"{found.name}: {found.title}"))
+    for line in found.description.splitlines():
+        print(_exit.printable(line))
+    _details(
+        ("needs", "; ".join(_need(*need) for need in found.needs)),
+        ("secrets", " ".join(getattr(found, "secrets", ()))),
+        ("API hosts", " ".join(getattr(found, "hosts", ()))),
+    )
+    required = found.inputs.get("required", ())
+    for name, schema in found.inputs.get("properties", {}).items():
+        _heading(f"input {name}")
+        default = "required" if name in required else f"{json.dumps(schema.get('default'))} unless given"
+        _details(("type", _type(schema)), ("value", default), ("what", schema.get("description")))
+
+
+def _need(provider: str, grant_type: str | None, optional: bool) -> str:  # noqa: FBT001 - a row of `needs`
+    words = [*([grant_type] if grant_type else []), *(["optional"] if optional else [])]
+    return f"{provider} ({', '.join(words)})" if words else provider
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    """A JSON Schema in words."""
+    if "anyOf" in schema:
+        return " or ".join(_type(one) for one in schema["anyOf"])
+    if "enum" in schema:
+        return "one of " + ", ".join(map(str, schema["enum"]))
+    if schema.get("type") == "array":
+        return f"array of {_type(schema.get('items', {}))}"
+    return str(schema.get("format") or schema.get("type") or "any")
+
+
 def problems(found: Iterable[Problem], excerpts: Iterable[str | None] = ()) -> None:
     """One line per problem, as compilers print them, and below it the lines of the file that it has an excerpt of."""
     for problem, excerpt in zip_longest(found, excerpts):
