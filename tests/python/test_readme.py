@@ -23,7 +23,7 @@ import pytest
 
 import evergrant
 from evergrant.cli import _commands, _exit
-from support import AuthorizationServer, UserAgent
+from support import AuthorizationServer, UserAgent, acme
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -106,6 +106,10 @@ class Reader:
             )
             if "connect google_drive" not in text:
                 evergrant.connect("google_drive", open_browser=UserAgent("ada").connect)
+        if "acme_oauth" in text:
+            with evergrant.Workspace() as workspace:
+                acme.configure(workspace, self.server, api_hosts=[self.server.issuer])
+            evergrant.connect("acme", open_browser=UserAgent("ada").connect)
         if "configure microsoft_graph" in text:
             evergrant.configure(
                 "microsoft_graph",
@@ -141,6 +145,9 @@ class Reader:
     def yaml(self, block: Block) -> None:
         if provider := re.match(r"id: (\w+)", block.text):
             self.provider_file(f"{provider[1]}.yaml", block.text)
+            return
+        if block.text.startswith("type: action"):
+            (self.folder / "whoami.yaml").write_text(self.here(block.text))
             return
         path = self.folder / "evergrant.yaml"
         path.write_text(self.here(block.text))
@@ -207,6 +214,15 @@ def test_what_the_readme_shows_is_what_happens(title: str, reader: Reader) -> No
 def test_what_the_guide_to_provider_files_shows_is_what_happens(reader: Reader) -> None:
     for block in blocks((ROOT / "docs" / "provider-files.md").read_text()):
         getattr(reader, block.language)(block)
+
+
+@pytest.mark.skipif(not hasattr(evergrant, "actions"), reason="nothing runs actions yet")
+def test_what_the_guide_to_actions_shows_is_what_happens(reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / "docs" / "actions.md").read_text()
+    reader.prepare(text)
+    for block in blocks(text):
+        getattr(reader, block.language)(block)
+    assert capsys.readouterr().out == "{'said': 'Hi, ada!'}\n"
 
 
 def test_every_block_belongs_to_a_section() -> None:
@@ -279,7 +295,8 @@ def test_every_exit_code_is_that_of_its_errors() -> None:
 
 
 def test_every_variable_is_one_that_the_code_reads() -> None:
-    sources = "".join(path.read_text() for path in (ROOT / "src").rglob("*.rs"))
+    paths = [*(ROOT / "src").rglob("*.rs"), *(ROOT / "python" / "evergrant").rglob("*.py")]
+    sources = "".join(path.read_text() for path in paths)
     read = set(re.findall(r"EVERGRANT_[A-Z_]+\b(?<!_)", sources))
     read = {name for name in read if not name.startswith("EVERGRANT_TEST_")}  # a release reads none of these
     assert {row[0] for row in table("Environment")} == read

@@ -67,10 +67,8 @@ def flatten_json(json: Any) -> dict[str, Any]:
 
 def eval_jsonpaths(json: Any, jsonpaths: Any) -> dict[str, Any]:
     """What each JSONPath finds in a mapping, or in its JSON text, by its path; no match is null."""
-    from evergrant import _core
-
     value = _mapping(json)
-    return {path: _core.jsonpath(path, value) for path in _members("jsonpaths", jsonpaths)}
+    return {path: _found("jsonpaths", path, value) for path in _members("jsonpaths", jsonpaths)}
 
 
 def deduplicate(items: Any, keys: Any, expire_seconds: int = 3600, persist: bool = True) -> list[dict[str, Any]]:  # noqa: FBT001, FBT002 - the step's arguments
@@ -85,8 +83,6 @@ def deduplicate(items: Any, keys: Any, expire_seconds: int = 3600, persist: bool
     Raises:
         ActionError: A key is missing, or `persist` is not false.
     """
-    from evergrant import _core
-
     del expire_seconds
     if not items:
         return []
@@ -99,7 +95,7 @@ def deduplicate(items: Any, keys: Any, expire_seconds: int = 3600, persist: bool
     for item in [items] if isinstance(items, dict) else _members("items", items):
         if not isinstance(item, dict):
             raise ActionError(f"items: a mapping is needed, not {type(item).__name__}", code="action_argument")
-        values = [_core.jsonpath(f"$.{key}", item) for key in _members("keys", keys)]
+        values = [_found("keys", f"$.{key}", item) for key in _members("keys", keys)]
         if None in values:
             raise ActionError("items: one of them lacks a key to deduplicate by", code="action_argument")
         found.setdefault(_json.dumps(values, sort_keys=True), {}).update(item)
@@ -110,6 +106,16 @@ def _members(argument: str, value: Any) -> Iterable[Any]:
     if isinstance(value, (list, tuple, dict, str, set)):
         return value
     raise ActionError(f"{argument}: a list is needed, not {type(value).__name__}", code="action_argument")
+
+
+def _found(argument: str, path: Any, value: Any) -> Any:
+    from evergrant import _core
+
+    try:
+        return _core.jsonpath(path, value)
+    except (TypeError, ValueError):
+        pass  # the error quotes the path, which may have come out of a reply
+    raise ActionError(f"{argument}: one of them is no path", code="action_argument")
 
 
 def _mapping(value: Any) -> dict[str, Any]:

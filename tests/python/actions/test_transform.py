@@ -9,7 +9,15 @@ from evergrant.actions import _transform
 @pytest.fixture
 def paths(core):
     """Paths are looked up by the core; here they are keys behind `$.`."""
-    core.jsonpath = lambda path, value: value.get(path.removeprefix("$."))
+
+    def jsonpath(path, value):
+        if not isinstance(path, str):
+            raise TypeError
+        if "[[" in path:
+            raise ValueError(path)
+        return value.get(path.removeprefix("$."))
+
+    core.jsonpath = jsonpath
 
 
 def test_reshape_gives_its_value():
@@ -96,6 +104,14 @@ def test_flatten_json_goes_a_hundred_levels_down():
 @pytest.mark.usefixtures("paths")
 def test_eval_jsonpaths_gives_what_is_found_by_its_path():
     assert _transform.eval_jsonpaths('{"a": 1}', ["$.a", "$.b"]) == {"$.a": 1, "$.b": None}
+
+
+@pytest.mark.usefixtures("paths")
+@pytest.mark.parametrize("path", ["[[secret", 3])
+def test_what_is_no_path_is_refused_and_not_repeated(path):
+    with pytest.raises(ActionError, match=r"^jsonpaths: one of them is no path$") as caught:
+        _transform.eval_jsonpaths({}, [path])
+    assert caught.value.__context__ is None
 
 
 @pytest.mark.usefixtures("paths")
