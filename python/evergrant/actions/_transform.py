@@ -10,12 +10,6 @@ from evergrant.actions import _lambda
 from evergrant.actions._values import as_json
 from evergrant.exceptions import ActionError
 
-STEPS: Final = (
-    *("apply", "deduplicate", "drop_nulls", "eval_jsonpaths", "filter", "flatten_json", "is_in", "map", "not_in"),
-    "reshape",
-)
-"""The names of the steps."""
-
 _LEVELS: Final = 100  # of what is flattened, as Tracecat has it
 
 

@@ -171,7 +171,7 @@ class Action:
         arguments = self._arguments(inputs)
         function = self._callable()
         if self.is_async:
-            return self._outcome(function(**arguments))
+            return self._outcome(function, arguments)
         try:
             result = function(**arguments)
         except BaseException as error:
@@ -182,9 +182,10 @@ class Action:
     def __repr__(self) -> str:
         return f"<Action {self.name}>"
 
-    async def _outcome(self, call: Awaitable[Any]) -> Any:
+    async def _outcome(self, function: Callable[..., Awaitable[Any]], arguments: dict[str, Any]) -> Any:
+        # Called here and not before: whoever does not await this leaves no coroutine of the function's behind.
         try:
-            result = await call
+            result = await function(**arguments)
         except BaseException as error:
             redact_exception(error)
             raise

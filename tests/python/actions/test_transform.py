@@ -140,8 +140,3 @@ def test_deduplicate_takes_one_mapping_and_keys_that_are_lists():
 def test_deduplicate_says_what_it_can_not_do(items, keywords, why):
     with pytest.raises(ActionError, match=why):
         _transform.deduplicate(items, ["id"], **keywords)
-
-
-def test_every_step_is_a_function_of_its_name():
-    assert all(callable(getattr(_transform, name)) for name in _transform.STEPS)
-    assert "filter" in _transform.STEPS

@@ -247,6 +247,18 @@ def test_a_coroutine_function_is_awaited(core, order):
     assert asyncio.run(found({"owner": "ann"})) == ["ann", True]
 
 
+def test_a_call_that_nobody_awaits_calls_nothing():
+    calls = []
+
+    async def later() -> None:
+        calls.append(1)
+
+    found = registered(later)
+    found({}).close()
+    assert found.is_async
+    assert calls == []
+
+
 def test_a_secret_in_a_result_or_an_error_is_masked(core):
     core.secrets = ["the-token"]
 
