@@ -502,8 +502,8 @@ class Endless(TypedDict):
         (Drive, "Drive is no type"),
         ("Nowhere", "name 'Nowhere' is not defined"),
         (
-            list["Nowhere"],  # noqa: F821 - that is the point
-            "name 'Nowhere' is not defined",
+            list["Nowhere"],  # noqa: F821 - that is the point; 3.10 leaves it a text
+            "Nowhere.* is ",
         ),
         (Endless, "more than 20 types"),
     ],
