@@ -332,7 +332,10 @@ class Bounds:
     def _jsonpath(self, path: str, value: Any) -> Any:
         from evergrant import _core
 
+        left = self.left
         self.weigh(value)
+        # Each `..` goes through all that is below whatever the one before it went through.
+        self.spend((left - self.left) ** path.count(".."))
         return _core.jsonpath(path, value)
 
     def _len(self, value: Any) -> int:

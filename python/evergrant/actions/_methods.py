@@ -55,7 +55,7 @@ def invoke(bounds: Bounds, value: Any, method: str, *arguments: Any, **named: An
         bounds.search(arguments[0], value)
     elif method == "sort":
         bounds.to_sort(value)
-    elif method in {"copy", "insert", "pop"}:
+    elif method in {"copy", "insert", "pop", "reverse"}:
         bounds.spend(1 + len(value) // (1 if method == "copy" else 64))
     else:
         bounds.spend(1)

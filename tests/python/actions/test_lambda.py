@@ -69,6 +69,7 @@ def test_a_path_is_looked_up_by_the_core(core):
     core.jsonpath = lambda path, value: [path, value]
 
     assert evaluate("lambda x: jsonpath('$.a[*]', x)", {"a": [1]}) == ["$.a[*]", {"a": [1]}]
+    assert evaluate("lambda x: jsonpath('$..a..b', x)", {"a": [1]}) == ["$..a..b", {"a": [1]}]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +227,9 @@ BOMBS = [
     "(lambda a: [a.append((a[-1], a[-1])) for i in range(60)] and set(a))([1])",
     "(lambda a: [a.extend(a) for i in range(60)])([1])",
     "(lambda a: [a.insert(0, 1) for i in range(10 ** 6)])([0] * 10 ** 5)",
+    "(lambda a: [a.reverse() for i in range(10 ** 6)])([0] * 10 ** 6)",
     "(lambda a: a.append(a) or str(a))([1])",
+    "jsonpath('$' + '..*' * 9, [[i] for i in range(100)])",
     "(lambda a: a.append(a) or a == a)([1])",
 ]  # fmt: skip
 
