@@ -314,3 +314,19 @@ async fn a_refusal_without_a_token_is_an_answer_like_any_other() {
     assert_eq!(error.code(), "http_status");
     assert_eq!((world.asked().len(), world.issued()), (1, 0));
 }
+
+#[tokio::test]
+async fn a_certificate_needs_its_key() {
+    let world = World::bare().await;
+    let text = sending(
+        "- {name: mtls, optional_keys: [TLS_CERTIFICATE, TLS_PRIVATE_KEY]}",
+        "\"x\"",
+    );
+    let given = with_secrets(&[("mtls", "TLS_CERTIFICATE", "a certificate")]);
+    let error = world
+        .run_with(&text, "{}", given, super::no_python)
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), "secret_missing");
+    assert!(world.asked().is_empty());
+}
