@@ -32,6 +32,11 @@ pub fn is_private_key(secret: &ClientSecret) -> bool {
     text.starts_with("-----BEGIN ") || text.starts_with('{')
 }
 
+/// Whether a private key stands in a client secret: then it signs, and never leaves.
+pub(super) fn holds_private_key(secret: &ClientSecret) -> bool {
+    secret.expose().contains("PRIVATE KEY-----")
+}
+
 /// The client id that the JSON key of a service account brings: its e-mail address.
 pub fn client_email(secret: &ClientSecret) -> Option<String> {
     Some(service_account(secret.expose())?.client_email)

@@ -37,6 +37,14 @@ pub(super) fn authenticate(
 ) -> Result<()> {
     use ClientAuthentication as Method;
     match (method, client.secret) {
+        (Method::ClientSecretBasic | Method::ClientSecretPost, Some(secret))
+            if assertion::holds_private_key(secret) =>
+        {
+            return Err(Error::invalid_parameter(
+                "private_key_not_sent",
+                "the client secret is a private key, which is never sent to anybody",
+            ));
+        }
         (Method::ClientSecretBasic, Some(secret)) => {
             headers.push(("Authorization".to_owned(), basic(client.id, secret)));
         }

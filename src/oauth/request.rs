@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use url::{Url, form_urlencoded};
 
+use super::assertion::holds_private_key;
 use super::client::{Client, authenticate};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
@@ -119,6 +120,7 @@ impl<'a> Values<'a> {
             "client_secret",
             client
                 .and_then(|client| client.secret)
+                .filter(|secret| !holds_private_key(secret))
                 .map(|secret| secret.expose()),
         )
     }

@@ -7,10 +7,11 @@ use _core::model::GrantType;
 use _core::oauth::Client;
 use _core::oauth::assertion::{check_key, client_email};
 use _core::oauth::response::Outcome;
+use _core::oauth::revoke::{RevokedToken, revoke};
 use _core::oauth::token::{self, Refresh};
 use _core::provider::catalog::Catalog;
 use _core::provider::{ClientAuthentication, Endpoints, Overrides, Spec};
-use _core::secret::{ClientSecret, RefreshToken};
+use _core::secret::{AccessToken, ClientSecret, RefreshToken};
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rsa::{KeySize, PrivateDecryptingKey};
@@ -468,6 +469,42 @@ async fn the_key_of_a_service_account_goes_to_no_other_token_endpoint() {
         "{outcome:?}"
     );
     assert_eq!(server.received_requests().await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_private_key_is_sent_to_nobody_whatever_the_provider_file_says() {
+    let (der, _) = rsa();
+    let plain = pem("PRIVATE KEY", &der);
+    let of_service_account = service_account(&der, "https://id.example/token");
+    for secret in [ClientSecret::from(plain.as_str()), of_service_account] {
+        for authentication in [
+            ClientAuthentication::ClientSecretBasic,
+            ClientAuthentication::ClientSecretPost,
+        ] {
+            let server = server().await;
+            let mut spec = spec_of(&server.uri(), GrantType::AuthorizationCode);
+            spec.revocation.request.authentication = Some(authentication);
+            let token = AccessToken::from("at-1");
+            let token = RevokedToken::Access(&token);
+            let http = http::Client::new(http::Options::default());
+            let revoked = revoke(&http, &spec, signer(&secret), token, &clock()).await;
+            assert_eq!(revoked.unwrap_err().code(), "private_key_not_sent");
+            assert_eq!(server.received_requests().await.unwrap().len(), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_placeholder_of_the_client_secret_stands_for_no_private_key() {
+    let (der, _) = rsa();
+    let secret = ClientSecret::from(pem("PRIVATE KEY", &der).as_str());
+    let (request, _) = refreshed(&secret, |spec| {
+        let refresh = spec.refresh.as_mut().unwrap();
+        let parameters = &mut refresh.request.parameters;
+        parameters.insert("key".to_owned(), "{client_secret}".to_owned());
+    })
+    .await;
+    assert!(!form(&request).contains_key("key"));
 }
 
 #[test]
