@@ -23,6 +23,7 @@ mod redact;
 mod response;
 mod review;
 mod revoke;
+mod rounds;
 mod secret;
 mod simulation;
 mod spill;
