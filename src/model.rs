@@ -85,6 +85,8 @@ pub struct Grant {
     pub issuer: Option<String>,
     /// The token endpoint that issued it: the only place its refresh token may go.
     pub token_endpoint: String,
+    /// The redirect URI of its sign-in, where there was one: a few vendors want it again at each refresh.
+    pub redirect_uri: Option<String>,
     /// Values that the provider file keeps (`instance_url`, `team_id`), by name.
     pub kept: BTreeMap<String, String>,
     /// When a person last consented, or the token was imported.

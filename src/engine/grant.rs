@@ -51,6 +51,7 @@ impl Engine {
             client_id: integration.client_id().to_owned(),
             issuer: spec.endpoints.issuer.clone(),
             token_endpoint: spec.endpoints.token_endpoint.clone().unwrap_or_default(),
+            redirect_uri: issued.redirect_uri,
             kept: issued.kept,
             granted_at: self.clock.wall(),
             refusal: None,
@@ -167,6 +168,7 @@ impl Engine {
             client_id: integration.client_id().to_owned(),
             issuer: spec.endpoints.issuer.clone(),
             token_endpoint: spec.endpoints.token_endpoint.clone().unwrap_or_default(),
+            redirect_uri: integration.configuration.redirect_uri.clone(),
             kept: BTreeMap::new(),
             granted_at: self.clock.wall(),
             refusal: None,
@@ -225,6 +227,7 @@ impl Engine {
             refresh_expires_at: None,
             granted_scopes: scopes,
             id_token: None,
+            redirect_uri: None,
             kept: BTreeMap::new(),
             account: Account::default(),
         };

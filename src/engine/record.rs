@@ -283,6 +283,8 @@ struct GrantText {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     issuer: Option<String>,
     token_endpoint: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    redirect_uri: Option<String>,
     #[serde(default)]
     kept: BTreeMap<String, String>,
     granted_at: i64,
@@ -302,6 +304,7 @@ impl From<&Grant> for GrantText {
             client_id: grant.client_id.clone(),
             issuer: grant.issuer.clone(),
             token_endpoint: grant.token_endpoint.clone(),
+            redirect_uri: grant.redirect_uri.clone(),
             kept: grant.kept.clone(),
             granted_at: grant.granted_at.millis(),
             refusal: grant.refusal.clone(),
@@ -321,6 +324,7 @@ impl From<GrantText> for Grant {
             client_id: text.client_id,
             issuer: text.issuer,
             token_endpoint: text.token_endpoint,
+            redirect_uri: text.redirect_uri,
             kept: text.kept,
             granted_at: Timestamp::from_millis(text.granted_at),
             refusal: text.refusal,

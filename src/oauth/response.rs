@@ -84,6 +84,8 @@ pub struct Issued {
     pub granted_scopes: Option<Vec<String>>,
     /// The claims of the ID token, if one came.
     pub id_token: Option<IdClaims>,
+    /// The redirect URI that its code was exchanged with.
+    pub redirect_uri: Option<String>,
     /// Values kept from the reply, by name.
     pub kept: BTreeMap<String, String>,
     /// The account, as far as the reply or the ID token tells.
@@ -259,6 +261,7 @@ fn read_value(reply: &Reply, whole: &Value, content: &Content, question: &Questi
                 refresh_expires_at,
                 granted_scopes,
                 id_token,
+                redirect_uri: None,
                 kept,
                 account,
             }))

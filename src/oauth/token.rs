@@ -119,7 +119,13 @@ pub async fn exchange_code(
         }
         (_, outcome) => outcome,
     };
-    with_lookup(http, spec, client, outcome, clock).await
+    match with_lookup(http, spec, client, outcome, clock).await {
+        Outcome::Issued(issued) => Outcome::Issued(Box::new(Issued {
+            redirect_uri: Some(exchange.redirect_uri.to_owned()),
+            ..*issued
+        })),
+        outcome => outcome,
+    }
 }
 
 /// The token that came in exchange for the first one, with what only the first reply told.

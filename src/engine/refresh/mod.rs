@@ -355,7 +355,7 @@ impl Lead<'_> {
                     scopes: &[],
                     granted: &grant.granted_scopes,
                     resource: &self.order.resource,
-                    redirect_uri: None,
+                    redirect_uri: grant.redirect_uri.as_deref(),
                     subject: grant.subject.as_deref(),
                     leaves_by,
                 };

@@ -268,6 +268,7 @@ impl Lead<'_> {
                 .token_endpoint
                 .clone()
                 .unwrap_or_default(),
+            redirect_uri: None,
             kept: std::collections::BTreeMap::new(),
             granted_at: now,
             refusal: None,

@@ -28,6 +28,7 @@ fn grant() -> Grant {
         client_id: "client-1".to_owned(),
         issuer: Some("https://issuer.example".to_owned()),
         token_endpoint: "https://issuer.example/token".to_owned(),
+        redirect_uri: Some("https://app.example/callback".to_owned()),
         kept: texts(&[("instance_url", "https://x.example")]),
         granted_at: after(0),
         refusal: Some(Refusal {
@@ -50,6 +51,7 @@ fn bare_grant() -> Grant {
         client_id: String::new(),
         issuer: None,
         token_endpoint: String::new(),
+        redirect_uri: None,
         kept: BTreeMap::new(),
         granted_at: after(0),
         refusal: None,

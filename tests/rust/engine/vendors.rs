@@ -57,6 +57,21 @@ async fn an_access_token_that_ended_renews_nothing() {
 }
 
 #[tokio::test]
+async fn a_refresh_repeats_the_redirect_uri_of_its_sign_in_where_the_file_wants_it() {
+    let file = acme(
+        "{rotates: always, parameters: {redirect_uri: '{redirect_uri}'}}",
+        "",
+    );
+    let world = World::with_file(&file).await;
+    world.configure(USER).await;
+    sign_in(&world, Answer::token("at-1", Some("rt-1"), json!({}))).await;
+    world.advance(3600);
+    world.token().await.unwrap();
+    let form = &world.server.received("/token")[1].form;
+    assert_eq!(form["redirect_uri"], "https://app.example/callback");
+}
+
+#[tokio::test]
 async fn a_token_that_is_too_young_is_not_renewed() {
     let world = renewing().await;
     sign_in(&world, two_months("at-1")).await;
