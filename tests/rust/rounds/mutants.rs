@@ -38,6 +38,7 @@ const LEFT: [(&str, &[&str]); 4] = [
             "errors.*.where",
             "errors.*.where.*",
             "expiry_signals.*.sample",
+            "lookup.choose",
         ],
     ),
     (
@@ -85,7 +86,7 @@ const BY_DEFAULT: [(&str, &[&str]); 20] = [
     ("assertion.key", &["private_key"]),
     ("api.token_header", &["Authorization"]),
     ("api.token_scheme", &["Bearer"]),
-    ("revocation.token", &["either"]),
+    ("revocation.token", &["either", "refresh_token"]),
     ("revocation.kind", &["rfc7009", "none"]),
 ];
 
@@ -271,6 +272,9 @@ impl Field {
     }
 
     fn is_default(&self, value: &Value) -> bool {
+        if self.is("expiry_signals") {
+            return is_any_401(value);
+        }
         let says = |values: &[&str]| value.as_str().is_some_and(|value| values.contains(&value));
         BY_DEFAULT
             .iter()
@@ -359,6 +363,17 @@ impl Field {
         .iter()
         .any(|pattern| self.is(pattern))
     }
+}
+
+/// Whether signals say what holds without any: a 401 means that the token ended.
+fn is_any_401(signals: &Value) -> bool {
+    let [signal] = signals.as_array().map_or(&[][..], Vec::as_slice) else {
+        return false;
+    };
+    let decides = ["path", "header", "body"];
+    signal["status"] == 401
+        && signal["means"] == "expired"
+        && decides.iter().all(|field| signal.get(field).is_none())
 }
 
 fn matches(pattern: &[&str], path: &[String]) -> bool {

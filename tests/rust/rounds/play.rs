@@ -351,7 +351,11 @@ impl<'a> Workspace<'a> {
         else {
             return Ok(());
         };
-        self.configure().await?;
+        self.vendor.expects(&self.round.discovery);
+        let mut configuration = self.configuration();
+        let redirect_uri = self.round.configure.redirect_uri().to_owned();
+        configuration.settings.redirect_uri = Some(redirect_uri);
+        self.engine.configure(configuration).await.map_err(words)?;
         let id = &self.subject.id;
         let imported = self.engine.import_refresh_token(
             id,

@@ -11,6 +11,7 @@ use _core::model::{Account, GrantType};
 use _core::oauth::response::{Issued, Outcome};
 use _core::oauth::token::{self, CodeExchange, Refresh};
 use _core::oauth::{account, device, signal};
+use _core::provider::parameters::Parameter;
 use _core::provider::{Condemns, Lifetimes, RedirectRules, Spec, hosts, scope};
 use _core::secret::{AuthorizationCode, PkceVerifier, RefreshToken, Secret};
 use base64::Engine as _;
@@ -73,6 +74,12 @@ pub(super) fn facts(subject: &Subject, round: &Round) -> Result<(), String> {
         let own = own.and_then(|(_, own)| *own);
         equal(&format!("endpoints.{name}"), &Some(url), &own)?;
     }
+    for name in &expects.no_endpoints {
+        let endpoints = spec.endpoints.named();
+        let own = endpoints.iter().find(|(own, _)| own == name);
+        equal(name, &None, &own.and_then(|(_, own)| *own))?;
+    }
+    form(subject, round)?;
     judged_hosts(&spec, &expects.hosts)?;
     judged("scopes", &expects.scopes, &|scope| {
         scope::validate(&spec.scopes, &spec.id, scope).map_err(words)
@@ -97,6 +104,29 @@ pub(super) fn facts(subject: &Subject, round: &Round) -> Result<(), String> {
         equal(&format!("signals[{number}]"), &expected.means, &means)?;
     }
     Ok(())
+}
+
+/// What a person is asked for: which parameters may stay empty, and which are hidden.
+fn form(subject: &Subject, round: &Round) -> Result<(), String> {
+    let parameters = subject.parameters();
+    let names = |is: &dyn Fn(&Parameter) -> bool| -> Vec<String> {
+        let named = parameters.iter().filter(|(_, parameter)| is(parameter));
+        named.map(|(name, _)| name.clone()).collect()
+    };
+    let defaults: BTreeMap<String, String> = parameters
+        .iter()
+        .filter_map(|(name, parameter)| Some((name.clone(), parameter.default.clone()?)))
+        .collect();
+    let expects = &round.expects;
+    equal("parameter_defaults", &expects.parameter_defaults, &defaults)?;
+    let optional = names(&|parameter| parameter.optional);
+    equal(
+        "optional_parameters",
+        &expects.optional_parameters,
+        &optional,
+    )?;
+    let secret = names(&|parameter| parameter.secret);
+    equal("secret_parameters", &expects.secret_parameters, &secret)
 }
 
 fn judged_hosts(spec: &Spec, urls: &Judged) -> Result<(), String> {
@@ -134,6 +164,8 @@ fn equal<T: std::fmt::Debug>(place: &str, expected: &T, found: &T) -> Result<(),
 /// Requests made one by one, past the engine: for what it keeps to itself.
 pub(super) struct Desk<'a> {
     round: &'a Round,
+    /// Before the sign-in has kept anything.
+    before: Spec,
     spec: Spec,
     application: Application,
     vendor: Arc<Vendor>,
@@ -157,6 +189,7 @@ impl<'a> Desk<'a> {
         }
         Ok(Self {
             round,
+            before: subject.spec_before(round)?,
             application: Application::of(round, &spec),
             requested: scope::requested(&spec, &round.configure.scopes, &[]),
             spec,
@@ -243,6 +276,7 @@ impl<'a> Desk<'a> {
         let all = [
             (Condemns::Grant, &refusals.grant),
             (Condemns::Client, &refusals.client),
+            (Condemns::Resource, &refusals.resource),
             (Condemns::Nothing, &refusals.nothing),
         ];
         for (expected, replies) in all {
@@ -309,7 +343,7 @@ impl<'a> Desk<'a> {
         if self.spec.grant_type == GrantType::ClientCredentials {
             let scopes = &self.requested;
             let clock = &self.clock;
-            return token::client_credentials(&self.http, &self.spec, client, scopes, "", clock)
+            return token::client_credentials(&self.http, &self.before, client, scopes, "", clock)
                 .await;
         }
         let code = self.round.callback.values().find(|value| {
@@ -341,7 +375,7 @@ impl<'a> Desk<'a> {
             requested: &self.requested,
             resource: "",
         };
-        token::exchange_code(&self.http, &self.spec, client, exchange, &self.clock).await
+        token::exchange_code(&self.http, &self.before, client, exchange, &self.clock).await
     }
 
     /// A sign-in by a code that is typed elsewhere.

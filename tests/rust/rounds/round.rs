@@ -176,6 +176,8 @@ pub(super) struct Refusals {
     pub(super) grant: Vec<Reply>,
     /// The client's credentials have to be mended; the grant is kept.
     pub(super) client: Vec<Reply>,
+    /// What was asked for is refused, and the grant may be good for everything else.
+    pub(super) resource: Vec<Reply>,
     /// The grant is kept.
     pub(super) nothing: Vec<Reply>,
 }
@@ -237,6 +239,8 @@ pub(super) struct Expects {
     pub(super) lifetimes: Lifetimes,
     /// Endpoints that no exchange of the round touches, by their RFC 8414 names.
     pub(super) endpoints: BTreeMap<String, String>,
+    /// Endpoints that there are not.
+    pub(super) no_endpoints: Vec<String>,
     pub(super) base_url: Option<String>,
     /// URLs that may have the token, and that may not.
     pub(super) hosts: Judged,
@@ -246,6 +250,10 @@ pub(super) struct Expects {
     pub(super) covers: BTreeMap<String, Vec<String>>,
     /// Values of parameters.
     pub(super) parameters: BTreeMap<String, Judged>,
+    /// Parameters that need not be given, with what they are then.
+    pub(super) parameter_defaults: BTreeMap<String, String>,
+    pub(super) optional_parameters: Vec<String>,
+    pub(super) secret_parameters: Vec<String>,
     pub(super) client_ids: Judged,
     /// Secrets and private keys.
     pub(super) client_secrets: Judged,
@@ -320,9 +328,7 @@ fn read(path: &Path) -> Named {
         None => (stem, GrantType::AuthorizationCode),
         Some((provider, grant_type)) => (provider, GrantType::parse(grant_type).unwrap()),
     };
-    let text = std::fs::read_to_string(path).unwrap();
-    let whole: Value =
-        serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{stem}: {error}"));
+    let whole = written(path);
     let first = typed(stem, whole.clone());
     let variations: Vec<Round> = first
         .variations
@@ -335,6 +341,27 @@ fn read(path: &Path) -> Named {
         file: stem.to_owned(),
         rounds: std::iter::once(first).chain(variations).collect(),
     }
+}
+
+/// The round of a file, laid over the one that it is like.
+fn written(path: &Path) -> Value {
+    let text =
+        std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut own: Value =
+        serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let Some(like) = own["like"].as_str() else {
+        return own;
+    };
+    let mut whole = written(&path.with_file_name(format!("{like}.yaml")));
+    let fields = own.as_object_mut().expect("it has a field");
+    fields.remove("like");
+    let replaced = fields.remove("replace").unwrap_or_default();
+    let replaced = serde_json::from_value(replaced).unwrap_or_default();
+    let expects = whole["expects"].take();
+    replace(&mut whole, &replaced);
+    whole["expects"] = expects;
+    merge(&mut whole, &own);
+    whole
 }
 
 fn typed(stem: &str, value: Value) -> Round {
@@ -361,9 +388,15 @@ fn replace(value: &mut Value, replaced: &BTreeMap<String, String>) {
             }
         }
         Value::Array(items) => items.iter_mut().for_each(|item| replace(item, replaced)),
-        Value::Object(fields) => fields
-            .values_mut()
-            .for_each(|value| replace(value, replaced)),
+        Value::Object(fields) => {
+            for (name, mut value) in std::mem::take(fields) {
+                replace(&mut value, replaced);
+                let name = replaced
+                    .iter()
+                    .fold(name, |name, (from, to)| name.replace(from, to));
+                fields.insert(name, value);
+            }
+        }
         _ => {}
     }
 }

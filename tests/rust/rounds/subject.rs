@@ -6,6 +6,7 @@ use std::sync::Arc;
 use _core::model::GrantType;
 use _core::oauth::Client;
 use _core::provider::catalog::{Catalog, Provider};
+use _core::provider::parameters::Parameter;
 use _core::provider::{ClientAuthentication, Endpoints, Overrides, Spec};
 use _core::secret::ClientSecret;
 use serde_json::Value;
@@ -54,8 +55,18 @@ impl Subject {
 
     /// The rules of the grant as the round configures it, with what the sign-in kept.
     pub(super) fn spec(&self, round: &Round) -> Result<Spec, String> {
-        let parameters = round.configure.parameters.clone();
-        self.spec_with(round, parameters)
+        self.spec_of(round, round.configure.parameters.clone(), |_| true)
+    }
+
+    /// The same before the code is exchanged: only the callback has brought anything.
+    pub(super) fn spec_before(&self, round: &Round) -> Result<Spec, String> {
+        let brought = |value: &str| round.callback.values().any(|own| own == value);
+        self.spec_of(round, round.configure.parameters.clone(), brought)
+    }
+
+    /// What the user fills in.
+    pub(super) fn parameters(&self) -> BTreeMap<String, Parameter> {
+        self.provider.parameters(self.grant_type)
     }
 
     /// The same with other parameters.
@@ -63,6 +74,15 @@ impl Subject {
         &self,
         round: &Round,
         parameters: BTreeMap<String, String>,
+    ) -> Result<Spec, String> {
+        self.spec_of(round, parameters, |_| true)
+    }
+
+    fn spec_of(
+        &self,
+        round: &Round,
+        parameters: BTreeMap<String, String>,
+        is_known: impl Fn(&str) -> bool,
     ) -> Result<Spec, String> {
         let overrides = Overrides {
             parameters,
@@ -72,6 +92,7 @@ impl Subject {
         let extra = round.token.gives.extra.clone().into_iter();
         let kept = extra
             .filter(|(name, _)| !name.starts_with("header.") && name != "token_header")
+            .filter(|(_, value)| is_known(value))
             .collect();
         let spec = self
             .provider
