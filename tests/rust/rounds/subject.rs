@@ -31,7 +31,7 @@ impl Subject {
     }
 
     /// A file with the fields of `file`, under an id of its own.
-    pub(super) fn instead(file: &Value, grant_type: GrantType) -> Result<Self, String> {
+    pub(super) fn instead(file: &Value) -> Result<Self, String> {
         let mut file = file.clone();
         let fields = file.as_object_mut().ok_or("a provider file is a map")?;
         fields.insert("id".to_owned(), STAND_IN.into());
@@ -40,7 +40,15 @@ impl Subject {
         // What is JSON is YAML.
         std::fs::write(folder.path().join("stand_in.yaml"), file.to_string()).map_err(words)?;
         let catalog = Catalog::with_folders(&[folder.path().to_owned()]).map_err(words)?;
-        Self::of(catalog, STAND_IN, grant_type)
+        Self::of(catalog, STAND_IN, GrantType::AuthorizationCode)
+    }
+
+    /// The other grant of the same file.
+    pub(super) fn for_grant(&self, grant_type: GrantType) -> Self {
+        Self {
+            grant_type,
+            ..self.clone()
+        }
     }
 
     fn of(catalog: Catalog, id: &str, grant_type: GrantType) -> Result<Self, String> {
