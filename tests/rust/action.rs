@@ -11,6 +11,7 @@ mod functions;
 mod google_api;
 mod hostile;
 mod inputs;
+mod library;
 mod manual;
 mod needs;
 mod paths;
