@@ -19,6 +19,7 @@ mod page;
 mod python;
 mod stage;
 mod urls;
+mod validated;
 
 const TEMPLATES: &str = "python/evergrant/actions/library";
 
