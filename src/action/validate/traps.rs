@@ -101,7 +101,7 @@ impl Check<'_> {
                     Some(hint.to_owned()),
                 );
             }
-            Kind::Path(context, _) if matches!(context, Context::Inputs | Context::Steps) => {
+            Kind::Path(Context::Inputs | Context::Steps, _) => {
                 if let Some(found) = BARE_NAME.captures(written) {
                     let name = &found[1];
                     let message = format!(
