@@ -225,9 +225,6 @@ class Run:
         `("transform", name, arguments)`, `("script", "", arguments)`, `("function", name, inputs)`.
         """
 
-def jsonpath(path: str, value: object) -> Any:
-    """What a JSONPath of the template dialect finds: `None`, one value, or a list of several."""
-
 @final
 class Port:
     """Where finished calls announce themselves to one event loop. Dropping it closes its file descriptor."""

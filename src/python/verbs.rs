@@ -313,6 +313,7 @@ struct Due {
 #[derive(Deserialize)]
 struct Paths {
     paths: Vec<PathBuf>,
+    actions: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -559,7 +560,7 @@ fn work(
             Box::pin(async move { plain(&crate::provider::check::check_provider(&path)) })
         }
         "validate" => {
-            let Paths { paths } = read(arguments)?;
+            let Paths { paths, actions } = read(arguments)?;
             Box::pin(async move {
                 // Without a store that can be read nothing is configured.
                 let configured = engine.integrations().await.unwrap_or_default();
@@ -572,7 +573,7 @@ fn work(
                     &Surroundings {
                         catalog: engine.catalog(),
                         is_configured: &is_configured,
-                        is_action: &|_| false,
+                        is_action: &|name| actions.iter().any(|action| action == name),
                     },
                 ))
             })

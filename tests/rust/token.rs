@@ -276,7 +276,6 @@ async fn an_authentication_that_is_not_known_here_sends_nothing() {
         .await;
     let secret = client_secret();
     for authentication in [
-        ClientAuthentication::ClientSecretJwt,
         ClientAuthentication::PrivateKeyJwt,
         ClientAuthentication::TlsClientAuth,
     ] {

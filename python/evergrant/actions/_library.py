@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Iterator
-from importlib.metadata import entry_points
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +33,8 @@ def find(action: str) -> Any:
     known = {one.name: one for one in all_actions()}
     if action in known:
         return known[action]
+    import difflib
+
     near = difflib.get_close_matches(action, known, 1)
     raise ActionError(
         f"there is no action {action}" + (f"; did you mean {near[0]}?" if near else ""),
@@ -58,17 +58,23 @@ def all_actions() -> list[Any]:
 
 
 def folders() -> list[Path]:
-    """Where templates are looked for: the folders of `EVERGRANT_ACTIONS`, the library, those of installed packages.
+    """Where templates are looked for: the folders of `EVERGRANT_ACTIONS`, the library, those of installed packages."""
+    return [*own_folders(), *installed_folders()]
+
+
+def own_folders() -> list[Path]:
+    """The folders of `EVERGRANT_ACTIONS`, and the library."""
+    named = [Path(name) for name in os.environ.get("EVERGRANT_ACTIONS", "").split(os.pathsep) if name]
+    return [*named, LIBRARY]
+
+
+def installed_folders() -> Iterator[Path]:
+    """The folders of installed packages.
 
     An entry point of the group `evergrant.actions` names a package (whose folder is meant), a module (which registers
     functions when it is loaded), or a path.
     """
-    named = [Path(name) for name in os.environ.get("EVERGRANT_ACTIONS", "").split(os.pathsep) if name]
-    return [*named, LIBRARY, *_installed()]
-
-
-def _installed() -> Iterator[Path]:
-    for entry in entry_points(group="evergrant.actions"):
+    for entry in entry_points("evergrant.actions"):
         try:
             found = entry.load()
         except Exception as error:
@@ -79,6 +85,13 @@ def _installed() -> Iterator[Path]:
             yield Path(found)
         else:
             yield from map(Path, getattr(found, "__path__", ()))
+
+
+def entry_points(group: str) -> Iterable[Any]:
+    """The entry points of a group: finding them takes a while, so they are imported when they are asked for."""
+    from importlib import metadata
+
+    return metadata.entry_points(group=group)
 
 
 def _templates_in(folder: Path) -> Iterator[Any]:

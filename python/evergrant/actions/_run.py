@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from evergrant import _bridge, _core, actions
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from evergrant import Workspace, aio
-
-LIBRARY = Path(__file__).parent / "library"
 
 
 def load(path: str | PathLike[str]) -> _core.Template:
@@ -48,9 +46,9 @@ def run(
 ) -> Any:
     """Run an action.
 
-    A reply may have 64 MiB, and a request may take its own `timeout` (10 s of silence unless the step says otherwise) and
-    five minutes. A token that ended is refreshed between two steps; one that an API refuses is replaced, and the request
-    sent once more if that changes nothing (GET, HEAD, OPTIONS).
+    A reply may have 64 MiB, and a request may take its own `timeout` (10 s of silence unless the step says otherwise)
+    and five minutes. A token that ended is refreshed between two steps; one that an API refuses is replaced, and the
+    request sent once more if that changes nothing (GET, HEAD, OPTIONS).
 
     Args:
         action: A template, the path of one, or a name: of a template in the folders of `EVERGRANT_ACTIONS`, in the
@@ -113,7 +111,7 @@ def find(action: _core.Template | str | PathLike[str]) -> _core.Template:
     """The template that is meant by itself, its path or its name."""
     if isinstance(action, _core.Template):
         return action
-    if not isinstance(action, str) or os.sep in action or action.endswith((".yaml", ".yml")):
+    if not isinstance(action, str) or _is_path(action):
         return _core.Template.load(action)
     for folders in (_folders(), _installed()):
         found = _core.Template.find(action, folders)
@@ -159,23 +157,31 @@ def _begin(
 
 
 def _folders() -> list[str]:
-    named = os.environ.get("EVERGRANT_ACTIONS", "").split(os.pathsep)
-    return [*filter(None, named), str(LIBRARY)]
+    return list(map(str, _library().own_folders()))
 
 
 def _installed() -> list[str]:
-    """Folders of installed packages: an entry point names one, or a package that is one."""
-    from importlib.metadata import entry_points
+    return list(map(str, _library().installed_folders()))
 
-    folders: list[str] = []
-    for entry in entry_points(group="evergrant.actions"):
-        found = entry.load()
-        folders += map(str, getattr(found, "__path__", None) or [os.fspath(found)])
-    return folders
+
+def _library() -> ModuleType:
+    from evergrant.actions import _library
+
+    return _library
+
+
+def _is_path(action: str) -> bool:
+    return os.sep in action or action.endswith((".yaml", ".yml"))
 
 
 def _function(action: object) -> Any:
-    return _registered(action) if isinstance(action, str) else None
+    if not isinstance(action, str) or _is_path(action):
+        return None
+    found = _registered(action)
+    if found is None and _core.Template.find(action, _folders()) is None:
+        _installed()  # it registers functions
+        found = _registered(action)
+    return found
 
 
 def _registered(name: str) -> Any:

@@ -26,5 +26,11 @@ def validate(path: str | os.PathLike[str]) -> list[Problem]:
 
 def report(paths: Iterable[str | os.PathLike[str]]) -> dict[str, Any]:
     """What the core says of files and folders: `problems`, with excerpts, and `templates`, with what each needs."""
-    answer: dict[str, Any] = _core.call("validate", {"paths": [os.fspath(path) for path in paths]}).wait()
+    from evergrant.actions import _library
+
+    arguments = {
+        "paths": [os.fspath(path) for path in paths],
+        "actions": [action.name for action in _library.all_actions()],
+    }
+    answer: dict[str, Any] = _core.call("validate", arguments).wait()
     return answer

@@ -172,7 +172,7 @@ def test_a_template_says_what_it_is(tmp_path: Path, api: Api) -> None:
         "additionalProperties": False,
     }
     assert repr(template) == "<Template tools.robot.act>"
-    assert pickle.loads(pickle.dumps(template)).path == template.path  # noqa: S301 - it was written here
+    assert pickle.loads(pickle.dumps(template)).path == template.path
 
 
 def test_a_template_that_is_none_says_where_it_is_wrong(tmp_path: Path) -> None:
