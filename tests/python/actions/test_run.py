@@ -427,4 +427,4 @@ actions.run({str(template)!r}, {{"path": "/after"}}, workspace=workspace)
 
 def test_the_package_finds_its_own_folder() -> None:
     assert evergrant.actions is actions
-    assert _run.LIBRARY.name == "library"
+    assert _run.find("tools.github.list_issues").name == "tools.github.list_issues"
