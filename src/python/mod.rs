@@ -8,7 +8,6 @@ mod call;
 mod convert;
 mod errors;
 mod exit;
-mod installed;
 mod log;
 mod measure;
 mod token;

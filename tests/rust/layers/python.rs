@@ -6,7 +6,6 @@ const LAYERS: [&[&str]; 6] = [
     &[
         "_bridge",
         "_docstring",
-        "_installed",
         "_redact",
         "_signature",
         "_template",
