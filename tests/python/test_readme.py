@@ -22,7 +22,6 @@ import httpx
 import pytest
 
 import evergrant
-from evergrant import actions
 from evergrant.cli import _commands, _exit
 from support import AuthorizationServer, UserAgent, acme
 
@@ -217,7 +216,6 @@ def test_what_the_guide_to_provider_files_shows_is_what_happens(reader: Reader) 
         getattr(reader, block.language)(block)
 
 
-@pytest.mark.skipif(not hasattr(actions, "run"), reason="nothing runs actions yet")
 def test_what_the_guide_to_actions_shows_is_what_happens(reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
     text = (ROOT / "docs" / "actions.md").read_text()
     reader.prepare(text)

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from evergrant import Workspace, actions
+from evergrant import Workspace
 from support import AuthorizationServer, UserAgent, acme
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "actions"
-
-pytestmark = pytest.mark.skipif(not hasattr(actions, "run"), reason="nothing runs actions yet")
 
 
 @pytest.fixture

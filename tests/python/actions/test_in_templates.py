@@ -9,10 +9,7 @@ import evergrant
 from evergrant import ActionError, actions
 from evergrant.actions import _udf
 
-pytestmark = [
-    pytest.mark.skipif(not hasattr(actions, "run"), reason="nothing runs actions yet"),
-    pytest.mark.usefixtures("home"),
-]
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture(autouse=True)
