@@ -41,6 +41,16 @@ pub(super) fn choose_resource(spec: &Spec, resource: &str) -> bool {
     parameter == Some("scope") && !resource.is_empty()
 }
 
+/// The scopes that a service asks for: those that are configured are the default resource's, and would give its token
+/// under another's name.
+pub(super) fn of_service<'a>(spec: &Spec, scopes: &'a [String], resource: &str) -> &'a [String] {
+    if choose_resource(spec, resource) {
+        &[]
+    } else {
+        scopes
+    }
+}
+
 /// Sets the parameters for `scopes` and `resource` in a request of the phase `authorization`, `token` or `refresh`.
 pub(super) fn set(
     parameters: &mut Parameters,

@@ -253,6 +253,7 @@ pub async fn client_credentials(
     resource: &str,
     clock: &Clock,
 ) -> Outcome {
+    let scopes = scope::of_service(spec, scopes, resource);
     let mut standard = Parameters::default();
     standard.set("grant_type", "client_credentials");
     scope::set(&mut standard, spec, "token", scopes, resource);
@@ -303,6 +304,7 @@ pub async fn exchange_token(
     resource: &str,
     clock: &Clock,
 ) -> Outcome {
+    let scopes = scope::of_service(spec, scopes, resource);
     let mut standard = Parameters::default();
     standard.set("grant_type", TOKEN_EXCHANGE);
     standard.set("subject_token", subject_token.expose());

@@ -564,6 +564,28 @@ async fn a_resource_may_be_a_prefix_of_scopes() {
 }
 
 #[tokio::test]
+async fn a_service_asks_for_another_resource_by_that_ones_scopes_alone() {
+    for (resource, expected) in [
+        ("", "https://graph.example/.default"),
+        ("https://mail.example", "https://mail.example/.default"),
+    ] {
+        let ask = Ask::Service {
+            scopes: "https://graph.example/.default",
+            resource,
+        };
+        let request = sent(ask, |spec| {
+            spec.resource = Some(ResourceRules {
+                parameter: Some("scope".to_owned()),
+                default: Some("https://graph.example".to_owned()),
+                ..ResourceRules::default()
+            });
+        })
+        .await;
+        assert_eq!(form(&request)["scope"], expected);
+    }
+}
+
+#[tokio::test]
 async fn an_endpoint_on_a_host_that_only_metadata_named_must_be_public() {
     let server = MockServer::start().await;
     Mock::given(any())
