@@ -52,7 +52,11 @@ pub(super) async fn run(runner: &Runner, given: &Mapping) -> Result<Value> {
 /// A request as its arguments describe it, not yet sent.
 pub(super) fn prepare(runner: &Runner, arguments: &Arguments<'_>) -> Result<Prepared> {
     let written = arguments.required_text("url")?;
-    let Address { mut url, basic } = Address::read(written)?;
+    let Address {
+        mut url,
+        basic,
+        climbs,
+    } = Address::read(written)?;
     let host = url.host_str().unwrap_or_default().to_owned();
     refuse_tokens(runner, "URL", &Value::from(written), &host)?;
     if let Some(params) = arguments.mapping("params")? {
@@ -92,6 +96,7 @@ pub(super) fn prepare(runner: &Runner, arguments: &Arguments<'_>) -> Result<Prep
     Ok(Prepared {
         method,
         url,
+        climbs,
         headers,
         basic: authentication(arguments)?.or(basic),
         body,

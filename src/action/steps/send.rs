@@ -26,6 +26,8 @@ pub(super) struct Prepared {
     pub(super) method: Method,
     /// Without userinfo.
     pub(super) url: Url,
+    /// It is another path than the one that was written: an input brought `..`.
+    pub(super) climbs: bool,
     /// Placeholders still stand in their values.
     pub(super) headers: Vec<(HeaderName, String)>,
     /// User name and password, in which placeholders may stand.
@@ -185,6 +187,14 @@ fn may_go(runner: &Runner, placeholder: &Placeholder, request: &Prepared) -> Res
         return refused(
             "token_for_another_host",
             format!("the token of {provider} goes to {own} only, over https, and not to {host}"),
+        );
+    }
+    if request.climbs {
+        return refused(
+            "token_for_another_path",
+            format!(
+                "the path has a segment that is . or .., and would lead elsewhere than it says: the token of {provider} does not go there"
+            ),
         );
     }
     if request.trust.is_blind {
@@ -349,6 +359,7 @@ fn redirected(runner: &Runner, mut request: Prepared, status: u16, target: Url) 
         .basic
         .filter(|(username, password)| stays && goes_along(username) && goes_along(password));
     request.url = target;
+    request.climbs = false;
     request
 }
 

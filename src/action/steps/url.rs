@@ -12,6 +12,8 @@ pub(super) struct Address {
     pub(super) url: Url,
     /// What stood before the host.
     pub(super) basic: Option<(String, String)>,
+    /// A segment of the path was `.` or `..`: it is another path than the one that was written.
+    pub(super) climbs: bool,
 }
 
 impl Address {
@@ -42,7 +44,10 @@ impl Address {
         let Ok(url) = Url::parse(&format!("{scheme}://{authority}{path}{behind}")) else {
             return Err(invalid("the URL can't be read"));
         };
-        Self::of(url)
+        Ok(Self {
+            climbs: path.split('/').any(is_dots),
+            ..Self::of(url)?
+        })
     }
 
     /// Where a redirect leads.
@@ -62,7 +67,11 @@ impl Address {
         });
         // A URL with a host takes both.
         let _ = (url.set_username(""), url.set_password(None));
-        Ok(Self { url, basic })
+        Ok(Self {
+            url,
+            basic,
+            climbs: false,
+        })
     }
 }
 
@@ -123,6 +132,11 @@ fn encode(text: &str, out: &mut String) {
             _ => out.push_str(&format!("%{byte:02X}")),
         }
     }
+}
+
+/// Whether a segment is `.` or `..`, also in percent-encoding (URL Standard, "double-dot path segment").
+fn is_dots(segment: &str) -> bool {
+    matches!(percent_decoded(segment).as_slice(), b"." | b"..")
 }
 
 fn percent_decoded(text: &str) -> Vec<u8> {

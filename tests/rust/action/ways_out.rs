@@ -61,6 +61,32 @@ async fn a_token_reaches_its_own_host_in_a_header() {
 }
 
 #[tokio::test]
+async fn a_token_goes_to_no_path_that_an_input_leads_elsewhere() {
+    for id in ["..", ".", "%2e%2E", "%2e.", "../admin", "a/../../b"] {
+        is_kept_from_path(id).await;
+    }
+    let world = World::connected().await;
+    let step = request(
+        "{method: GET, url: 'https://api.acme.example/items/..a%2f../parts', headers: {Authorization: 'Bearer TOKEN'}}",
+    );
+    world.run(&step, "{}").await.unwrap();
+    assert_eq!(
+        world.only().header("authorization"),
+        Some("Bearer access-token-1")
+    );
+}
+
+async fn is_kept_from_path(id: &str) {
+    let world = World::connected().await;
+    let arguments = format!(
+        "{{method: GET, url: 'https://api.acme.example/items/{id}/parts', headers: {{Authorization: 'Bearer TOKEN'}}}}"
+    );
+    let error = world.run(&request(&arguments), "{}").await.expect_err(id);
+    assert_eq!(error.code(), "token_for_another_path", "{id}");
+    assert!(world.asked().is_empty(), "{id}");
+}
+
+#[tokio::test]
 async fn a_token_is_put_into_basic_credentials_before_they_are_encoded() {
     let world = World::connected().await;
     let step = request(
