@@ -10,6 +10,7 @@ mod entry;
 mod file;
 mod grant;
 pub mod hosts;
+pub mod installed;
 mod merge;
 pub mod parameters;
 mod request;

@@ -8,6 +8,7 @@ mod call;
 mod convert;
 mod errors;
 mod exit;
+mod installed;
 mod log;
 mod measure;
 mod token;

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::model::GrantType;
 use crate::python::call::{self, Asked, Call, Work};
 use crate::python::verbs::Answer;
-use crate::python::{convert, errors, workspace};
+use crate::python::{convert, errors, installed, workspace};
 use crate::secret::live;
 
 /// Entries of a thread's table: more providers than a program names.
@@ -337,6 +337,7 @@ pub(super) fn token_for(
         let token = object_of(py, engine, &slot)?;
         return Ok((slot, token));
     }
+    installed::look_for(py, engine, &request.provider)?;
     let call = Call::start(py, work(engine, request.clone()))?.asking(asked(engine, request));
     match call.answer(py, Some(timeout), None)? {
         Some(Answer::Token(engine, slot)) => {

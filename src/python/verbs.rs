@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::model::GrantType;
 use crate::python::call::{Call, Work};
 use crate::python::convert::duration;
-use crate::python::{convert, errors, token};
+use crate::python::{convert, errors, installed, token};
 use crate::secret::{Secret, live};
 
 /// Arguments that are secrets: they leave the dict before it becomes plain data.
@@ -86,6 +86,7 @@ pub(super) fn begin(
     let arguments = convert::to_value(&plain)?;
     if verb == "apply" {
         let path: Path = parsed(py, arguments)?;
+        installed::adopt(py, engine)?;
         let work = apply(py, engine, path)?;
         return Call::spawn(py, work);
     }
@@ -101,6 +102,12 @@ pub(super) fn begin(
     );
     let provider = arguments.get("provider").and_then(Value::as_str);
     let provider = provider.map(str::to_owned);
+    let id = arguments.get("id").and_then(Value::as_str);
+    match provider.as_deref().or(id) {
+        Some(provider) => installed::look_for(py, engine, provider)?,
+        None if verb == "providers" => installed::adopt(py, engine)?,
+        None => {}
+    }
     let of_provider = move |error: Error| match &provider {
         Some(provider) => error.of_provider(provider),
         None => error,
@@ -165,6 +172,24 @@ pub(super) fn opened_with_file(
     file: PathBuf,
 ) -> PyResult<Arc<Engine>> {
     let variables = variables(py)?;
+    let engine = on_the_runtime(py, {
+        let (choice, environment, file) = (choice.clone(), environment.clone(), file.clone());
+        let variables = variables.clone();
+        async move {
+            let lookup = |name: &str| variables.get(name).cloned();
+            let opened = open::open_with_file(choice, &environment, &file, &lookup).await;
+            match opened {
+                Err(error) if error.code() == "unknown_provider" => Ok(None),
+                opened => opened.map(Some),
+            }
+        }
+    })?;
+    if let Some(engine) = engine {
+        return Ok(engine);
+    }
+    // A package may have brought the provider.
+    let mut environment = environment;
+    environment.installed = installed::folders(py)?;
     on_the_runtime(py, async move {
         let lookup = |name: &str| variables.get(name).cloned();
         open::open_with_file(choice, &environment, &file, &lookup).await

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 mod check;
 mod files;
 mod hosts;
+mod installed;
 mod merge;
 mod overrides;
 mod parameters;
