@@ -74,7 +74,9 @@ pub fn begin(
             )
         })?;
     let nonce = Secret::from(CsrfToken::new_random_len(RANDOM_BYTES).into_secret());
-    let asks_identity = scopes.iter().any(|scope| scope == "openid");
+    // A vendor that is sent none repeats none.
+    let wants_nonce = scopes.iter().any(|scope| scope == "openid")
+        && !spec.authorization.omit.iter().any(|name| name == "nonce");
     let (challenge, verifier) = if sends_pkce(spec.pkce, has_secret) {
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         (Some(challenge), Some(verifier.into_secret()))
@@ -101,7 +103,7 @@ pub fn begin(
     {
         parameters.set("code_challenge", hex_challenge(verifier));
     }
-    if asks_identity {
+    if wants_nonce {
         parameters.set("nonce", nonce.expose());
     }
     let values = Values::new(spec, None)
@@ -123,7 +125,7 @@ pub fn begin(
         url: carrying(spec, &parameters)?,
         state,
         verifier: verifier.map(PkceVerifier::from),
-        nonce: asks_identity.then_some(nonce),
+        nonce: wants_nonce.then_some(nonce),
         parameters,
     })
 }

@@ -120,6 +120,15 @@ fn a_nonce_goes_with_openid() {
 }
 
 #[test]
+fn a_nonce_that_the_file_leaves_out_is_not_expected_back() {
+    let begun = begun("openid", |spec| {
+        spec.authorization.omit = scopes("nonce");
+    });
+    assert!(!query(&begun).contains_key("nonce"));
+    assert!(begun.nonce.is_none());
+}
+
+#[test]
 fn no_scopes_are_no_parameter() {
     assert!(!query(&begun("", nothing)).contains_key("scope"));
     assert!(!query(&begun("read", |spec| spec.scopes.sent = Some(false))).contains_key("scope"));
