@@ -66,6 +66,7 @@ _ALLOWED: Final[tuple[type[ast.AST], ...]] = (
     *(ast.IfExp, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.comprehension),
     *(ast.List, ast.Tuple, ast.Set, ast.Dict),
 )
+_KINDS: Final = (type(None), bool, int, float, str, bytes, list, tuple, dict, set)
 
 
 def evaluate(source: str, *values: Any) -> Any:
@@ -91,7 +92,11 @@ def function(source: str) -> Callable[..., Any]:
         _refuse(f"it is text that begins with `lambda`, not {type(source).__name__}")
     code = _compiled(source)
     bounds = Bounds()
-    made = eval(code, {"__builtins__": {}, **bounds.names()})  # noqa: S307 - of what is left nothing reaches out
+    names = {"__builtins__": {}, **bounds.names()}
+    # Defaults are worked out here.
+    made, error = _outcome(eval, (code, names))
+    if error is not None:
+        raise error
 
     def call(*values: Any) -> Any:
         for value in values:
@@ -99,7 +104,9 @@ def function(source: str) -> Callable[..., Any]:
                 reason = f"a lambda takes lists and mappings of at most {MOST_MEMBERS:,} members, not {len(value):,}"
                 raise ActionError(reason, code="lambda_too_large")
         result, error = _outcome(made, values)
-        # Raised here, so that the error behind it, which may quote a value, is not its context.
+        if error is None and not isinstance(result, _KINDS):
+            reason = f"the lambda returned a {type(result).__name__}: make a list of it"
+            error = ActionError(reason, code="lambda_failed")
         if error is not None:
             raise error
         return result
@@ -108,8 +115,9 @@ def function(source: str) -> Callable[..., Any]:
 
 
 def _outcome(made: Callable[..., Any], values: tuple[Any, ...]) -> tuple[Any, ActionError | EvergrantError | None]:
+    """What comes of a call, or what to raise in its place: the error itself may quote a value."""
     try:
-        result = made(*values)
+        return made(*values), None
     except EvergrantError as error:
         return None, error.with_traceback(None)
     except Refused as error:
@@ -120,10 +128,6 @@ def _outcome(made: Callable[..., Any], values: tuple[Any, ...]) -> tuple[Any, Ac
         return None, ActionError("the lambda was stopped: it takes too much memory", code="lambda_stopped")
     except Exception as error:  # noqa: BLE001 - whatever it raises is its own failure
         return None, ActionError(f"the lambda failed with {type(error).__name__}", code="lambda_failed")
-    if not isinstance(result, (type(None), bool, int, float, str, bytes, list, tuple, dict, set)):
-        kind = type(result).__name__
-        return None, ActionError(f"the lambda returned a {kind}: make a list of it", code="lambda_failed")
-    return result, None
 
 
 @functools.lru_cache(maxsize=256)

@@ -1,7 +1,8 @@
 """The step `core.script.run_python`: a Python script in a process of its own.
 
-The process is no sandbox: the script runs as you, and may read what you may and reach what you reach. What is kept from
-it is what it has no need of: evergrant's keys and tokens, the environment, open files, and time and memory without end.
+The process is no sandbox: the script runs as you, and may read what you may and reach what you reach, this process's
+memory and first environment too. What it is not given is what it has no need of: evergrant's keys and tokens, the
+environment, open files, and time and memory without end. What it starts ends with it, unless that leaves its session.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def run_python(
     """Run a script's function and return its result.
 
     That is the function called `main`, else the first one. What it prints is discarded. The process is Python in
-    isolated mode, in an empty folder, with no environment but `env_vars`, and ends with all that it started.
+    isolated mode, in an empty folder, with no environment but `env_vars`, and what it
+    started ends with it, unless that left its session.
 
     Args:
         script: Python source that defines a function.

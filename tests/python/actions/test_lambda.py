@@ -1,6 +1,7 @@
 """Lambdas of templates: what is allowed, what is refused, and that no bomb goes off."""
 
 import time
+import traceback
 
 import pytest
 
@@ -271,6 +272,17 @@ def test_a_value_may_have_ten_thousand_members():
     assert evaluate("lambda x: len(x)", [0] * 10_000) == 10_000
     with pytest.raises(ActionError, match="10,000 members, not 10,001"):
         evaluate("lambda x: len(x)", [0] * 10_001)
+
+
+@pytest.mark.parametrize(
+    ("default", "code"),
+    [("{}['a value']", "lambda_failed"), ("int('a value')", "lambda_failed"), ("2**9999", "lambda_stopped")],
+)
+def test_a_default_that_fails_names_no_value(default, code):
+    with pytest.raises(ActionError) as raised:
+        evaluate(f"lambda x, y={default}: x", 1)
+    assert raised.value.code == code
+    assert "a value" not in "".join(traceback.format_exception(raised.value))
 
 
 def test_the_calls_of_a_function_share_one_budget():
