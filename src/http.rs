@@ -163,6 +163,8 @@ pub struct ActionRequest {
     pub deadline: Duration,
     /// Whom it trusts.
     pub trust: Trust,
+    /// Who named the host.
+    pub host_rule: HostRule,
 }
 
 impl fmt::Debug for ActionRequest {
@@ -297,7 +299,7 @@ impl Client {
         if let Some(transport) = &self.instead {
             return transport.exchange(request).await;
         }
-        let client = self.reusing(self.route(&request.url, HostRule::Named)?, &request.trust)?;
+        let client = self.reusing(self.route(&request.url, request.host_rule)?, &request.trust)?;
         let began = Instant::now();
         let mut silence = Silence {
             began,

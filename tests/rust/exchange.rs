@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use _core::http::{
-    ACTION_BODY_LIMIT, ActionRequest, Client, Failure, HeaderName, HeaderValue, Method, Network,
-    Options, Reply, Trust,
+    ACTION_BODY_LIMIT, ActionRequest, Client, Failure, HeaderName, HeaderValue, HostRule, Method,
+    Network, Options, Reply, Trust,
 };
 use _core::secret::{Secret, SecretBytes};
 use tokio::io::AsyncWriteExt as _;
@@ -18,6 +18,7 @@ use crate::support::{Authority, hang_up_after, read_request};
 
 fn request(url: &str) -> ActionRequest {
     ActionRequest {
+        host_rule: HostRule::Named,
         method: Method::GET,
         url: Url::parse(url).unwrap(),
         headers: Vec::new(),

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use url::Url;
+
 use super::Options;
 use crate::action::library::Source;
 use crate::action::placeholder::{Placeholder, Placeholders};
@@ -15,7 +17,7 @@ use crate::engine::cache::Slot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Trust;
 use crate::model::{GrantType, State, Status};
-use crate::provider::Spec;
+use crate::provider::{Spec, hosts};
 use crate::secret::{AccessToken, Secret};
 
 /// What stands where a secret was in the value that a template returns.
@@ -31,8 +33,10 @@ pub(in crate::action) struct Secrets {
     grants: Vec<Held>,
     placeholders: Placeholders,
     ordinary: Vec<Secret>,
-    /// The tokens that were put into requests.
-    used: Mutex<Vec<AccessToken>>,
+    /// The tokens that were put into requests, in each writing, and their markers.
+    used: Mutex<Vec<(Arc<str>, AccessToken)>>,
+    /// Those that came in place of refused ones.
+    replacements: Mutex<Vec<AccessToken>>,
 }
 
 /// A token that the run may use.
@@ -62,6 +66,7 @@ impl Secrets {
             placeholders: Placeholders::default(),
             ordinary: Vec::new(),
             used: Mutex::default(),
+            replacements: Mutex::default(),
         };
         let mut ordinary: BTreeMap<String, BTreeMap<String, Secret>> = BTreeMap::new();
         for source in plan.sources() {
@@ -152,13 +157,68 @@ impl Secrets {
             ..TokenRequest::default()
         };
         let slot = engine.get_token(&request).await?;
-        let token = &slot.stored.token.value;
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if !used.contains(token) {
-            used.push(token.clone());
-        }
-        drop(used);
+        self.note(placeholder, slot.stored.token.value.clone());
         Ok(slot)
+    }
+
+    /// Notes another writing of a placeholder's token that leaves.
+    pub(in crate::action) fn note_encoded(&self, placeholder: &Placeholder, text: &str) {
+        self.note(placeholder, AccessToken::from(text));
+    }
+
+    fn note(&self, placeholder: &Placeholder, token: AccessToken) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if !token.expose().is_empty() && !used.iter().any(|(_, known)| *known == token) {
+            used.push((Arc::clone(&placeholder.marker), token));
+            // One may hold another.
+            used.sort_by_key(|(_, token)| std::cmp::Reverse(token.expose().len()));
+        }
+    }
+
+    /// The tokens that were put into requests, the longest first, each with the marker that stands for it.
+    pub(in crate::action) fn sent(&self) -> Vec<(Arc<str>, AccessToken)> {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.clone()
+    }
+
+    /// The value with markers where a text or key holds a token that was put into a request.
+    pub(in crate::action) fn without_tokens(&self, value: Value) -> Value {
+        let sent = self.sent();
+        if sent.is_empty() {
+            value
+        } else {
+            marked(&value, &sent)
+        }
+    }
+
+    /// Notes that a token came in place of a refused one.
+    pub(in crate::action) fn note_replacement(&self, slot: &Slot) {
+        let mut known = self
+            .replacements
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        known.push(slot.stored.token.value.clone());
+    }
+
+    /// Whether a token came in place of a refused one.
+    pub(in crate::action) fn is_replacement(&self, slot: &Slot) -> bool {
+        let known = self
+            .replacements
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        known.contains(&slot.stored.token.value)
+    }
+
+    /// Whether any of the run's tokens may go there.
+    pub(in crate::action) fn owns(&self, url: &Url) -> bool {
+        let mut all = self.grants.iter();
+        all.any(|held| hosts::owns(&held.spec.api.hosts, url))
+    }
+
+    /// Whether a text holds an ordinary secret.
+    pub(in crate::action) fn holds_ordinary(&self, text: &str) -> bool {
+        let mut all = self.ordinary.iter().map(Secret::expose);
+        all.any(|secret| secret.chars().count() > 1 && text.contains(secret))
     }
 
     /// The value with every secret in its texts masked, the longest first. Keys and numbers stay as they are.
@@ -180,7 +240,7 @@ impl Secrets {
     /// All that may not be seen, the longest first. What has one character is no secret.
     fn hidden(&self) -> Vec<Secret> {
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let tokens = used.iter().map(|token| token.as_ref().clone());
+        let tokens = used.iter().map(|(_, token)| token.as_ref().clone());
         let mut hidden = Vec::from_iter(tokens.chain(self.ordinary.iter().cloned()));
         hidden.retain(|secret| secret.expose().chars().count() > 1);
         hidden.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
@@ -415,6 +475,33 @@ fn trust(ordinary: &BTreeMap<String, BTreeMap<String, Secret>>) -> Result<Trust>
         anchors: key("CA_CERTIFICATE").cloned(),
         certificate,
     })
+}
+
+/// The value with the markers of tokens in their place.
+fn marked(value: &Value, sent: &[(Arc<str>, AccessToken)]) -> Value {
+    let text = |text: &str| {
+        sent.iter()
+            .filter(|(_, token)| text.contains(token.expose()))
+            .fold(None::<String>, |changed, (marker, token)| {
+                let text = changed.as_deref().unwrap_or(text);
+                Some(text.replace(token.expose(), marker))
+            })
+    };
+    match value {
+        Value::Text(held) => text(held).map_or_else(|| value.clone(), Value::from),
+        Value::List(items) => Value::list(items.iter().map(|item| marked(item, sent)).collect()),
+        Value::Mapping(entries) => {
+            let entry = |(key, member): (&Key, &Value)| {
+                let name = match key.value() {
+                    Value::Text(held) => text(held).map(|held| Key::from(held.as_str())),
+                    _ => None,
+                };
+                (name.unwrap_or_else(|| key.clone()), marked(member, sent))
+            };
+            Value::mapping(entries.iter().map(entry).collect())
+        }
+        other => other.clone(),
+    }
 }
 
 fn mask(value: &Value, hidden: &[&str]) -> Value {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::request;
+use super::{next_page, request};
 use crate::action::google_api::{Api, Call, Documents, token};
 use crate::action::run::runner::Runner;
 use crate::action::value::{Failure, Key, Mapping, Value};
@@ -15,7 +15,9 @@ pub(super) async fn run(runner: &Runner, arguments: &Mapping, is_paginated: bool
     let mut call = Call::read(arguments, is_paginated).map_err(failed)?;
     let token = token(&runner.secrets.context).map_err(failed)?;
     let api = api(runner, &call).await?;
+    let mut pages = 0;
     loop {
+        pages = next_page(pages)?;
         let request = call.request(&api, token).map_err(failed)?;
         let reply = request::run(runner, &request).await?;
         if let Some(result) = call.took(&reply).map_err(failed)? {

@@ -45,6 +45,18 @@ const OURS: [&str; 16] = [
     GOOGLE_PAGES,
 ];
 
+/// As many pages a step asks for at most: a server that never says that one is the last would keep it for ever.
+const MOST_PAGES: usize = 10_000;
+
+/// The number of the next page.
+fn next_page(pages: usize) -> Result<usize> {
+    if pages == MOST_PAGES {
+        let reason = format!("there is no end after {MOST_PAGES} pages");
+        return Err(Error::action("too_many_pages", reason));
+    }
+    Ok(pages + 1)
+}
+
 /// Whether an action is one of these.
 pub(super) fn is_ours(action: &str) -> bool {
     OURS.contains(&action)

@@ -2,7 +2,7 @@
 
 use super::arguments::{Arguments, invalid};
 use super::request::{SHARED, prepare};
-use super::{PAGINATE, reply, send};
+use super::{PAGINATE, next_page, reply, send};
 use crate::action::expression::path::Path;
 use crate::action::run::PythonStep;
 use crate::action::run::runner::Runner;
@@ -27,11 +27,13 @@ pub(super) async fn run(runner: &Runner, given: &Mapping) -> Result<Value> {
     let limit = arguments.count("limit", LIMIT)?;
     let mut items = Vec::new();
     let mut current = given.clone();
+    let mut pages = 0;
     while items.len() < limit {
+        pages = next_page(pages)?;
         let arguments = Arguments::read(PAGINATE, &current, &[SHARED, OWN])?;
         let answer = send::send(runner, prepare(runner, &arguments)?).await?;
         answer.check(runner)?;
-        let page = reply::result(&answer, false)?;
+        let page = reply::result(runner, &answer, false)?;
         collect(runner, &page, path.as_ref(), &mut items)?;
         if items.len() >= limit || asked(runner, stop, &page).await?.is_true() {
             break;

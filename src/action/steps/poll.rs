@@ -40,7 +40,7 @@ pub(super) async fn run(runner: &Runner, given: &Mapping) -> Result<Value> {
             Some(source) => {
                 let step = PythonStep::Lambda {
                     source: source.to_owned(),
-                    values: vec![reply::lenient(&answer)],
+                    values: vec![reply::lenient(runner, &answer)],
                 };
                 runner.ask(step).await?.is_true()
             }
@@ -51,7 +51,7 @@ pub(super) async fn run(runner: &Runner, given: &Mapping) -> Result<Value> {
         };
         if is_done {
             // No status is an error here.
-            return reply::result(&answer, false);
+            return reply::result(runner, &answer, false);
         }
         // None at all is no bound.
         if attempts == most {

@@ -6,13 +6,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::send::Answer;
+use crate::action::run::runner::Runner;
 use crate::action::value::json::{read, trip};
 use crate::action::value::{Key, Mapping, Value};
 use crate::error::{Error, Result};
 use crate::http::{HeaderMap, Reply};
 
 /// `{status_code, headers, data}`.
-pub(super) fn result(answer: &Answer, as_base64: bool) -> Result<Value> {
+pub(super) fn result(runner: &Runner, answer: &Answer, as_base64: bool) -> Result<Value> {
     let reply = &answer.reply;
     let body = reply.body.expose();
     let data = match reply.status {
@@ -29,28 +30,30 @@ pub(super) fn result(answer: &Answer, as_base64: bool) -> Result<Value> {
         }
         _ => Value::from(text(reply)),
     };
-    Ok(shown(reply, data))
+    Ok(shown(runner, reply, data))
 }
 
 /// The same for a condition: the body as JSON whatever its type says, else as text.
-pub(super) fn lenient(answer: &Answer) -> Value {
+pub(super) fn lenient(runner: &Runner, answer: &Answer) -> Value {
     let reply = &answer.reply;
     let data = match json(reply.body.expose()) {
         Some(data) => data,
         None => Value::from(text(reply)),
     };
-    shown(reply, data)
+    shown(runner, reply, data)
 }
 
-fn shown(reply: &Reply, data: Value) -> Value {
-    Value::mapping(Mapping::from_iter([
+/// The reply as steps see it. What it repeats of a token, in whatever encoding, is its placeholder again.
+fn shown(runner: &Runner, reply: &Reply, data: Value) -> Value {
+    let value = Value::mapping(Mapping::from_iter([
         (
             Key::from("status_code"),
             Value::Integer(reply.status.into()),
         ),
         (Key::from("headers"), headers(&reply.headers)),
         (Key::from("data"), data),
-    ]))
+    ]));
+    runner.secrets.without_tokens(value)
 }
 
 fn headers(headers: &HeaderMap) -> Value {

@@ -11,7 +11,7 @@ use super::url::{Address, set_query};
 use crate::action::run::runner::Runner;
 use crate::action::value::{Key, Mapping, Value};
 use crate::error::{Error, Result};
-use crate::http::{HeaderName, Method, Trust};
+use crate::http::{HeaderName, HostRule, Method, Trust};
 
 /// The arguments of every HTTP step.
 pub(super) const SHARED: &[&str] = &[
@@ -46,7 +46,7 @@ pub(super) async fn run(runner: &Runner, given: &Mapping) -> Result<Value> {
     if !ignored.contains(&status) {
         answer.check(runner)?;
     }
-    reply::result(&answer, as_base64)
+    reply::result(runner, &answer, as_base64)
 }
 
 /// A request as its arguments describe it, not yet sent.
@@ -71,7 +71,8 @@ pub(super) fn prepare(runner: &Runner, arguments: &Arguments<'_>) -> Result<Prep
     }
     let method = arguments.required_text("method")?.to_uppercase();
     let method = match Method::from_bytes(method.as_bytes()) {
-        Ok(method) if method != Method::CONNECT => method,
+        // TRACE is answered with the request, its headers included (RFC 9110 section 9.3.8).
+        Ok(method) if ![Method::CONNECT, Method::TRACE].contains(&method) => method,
         _ => return Err(invalid("method is none that can be sent")),
     };
     let given = arguments.mapping("headers")?;
@@ -97,6 +98,7 @@ pub(super) fn prepare(runner: &Runner, arguments: &Arguments<'_>) -> Result<Prep
         method,
         url,
         climbs,
+        host_rule: HostRule::Named,
         headers,
         basic: authentication(arguments)?.or(basic),
         body,

@@ -13,7 +13,7 @@ use crate::action::run::runner::Runner;
 use crate::engine::api;
 use crate::engine::cache::Slot;
 use crate::error::{Error, Result};
-use crate::http::{ActionRequest, HeaderName, HeaderValue, Method, Reply, Trust};
+use crate::http::{ActionRequest, HeaderName, HeaderValue, HostRule, Method, Reply, Trust};
 use crate::provider::hosts;
 use crate::secret::SecretBytes;
 
@@ -28,6 +28,8 @@ pub(super) struct Prepared {
     pub(super) url: Url,
     /// It is another path than the one that was written: an input brought `..`.
     pub(super) climbs: bool,
+    /// Who named the host: a server, after a redirect to another.
+    pub(super) host_rule: HostRule,
     /// Placeholders still stand in their values.
     pub(super) headers: Vec<(HeaderName, String)>,
     /// User name and password, in which placeholders may stand.
@@ -130,6 +132,8 @@ async fn ask(runner: &Runner, request: &Prepared) -> Result<Answer> {
         let rules = runner.secrets.rules(placeholder);
         rules.is_some_and(|rules| api::is_refusal(rules, &reply))
     });
+    // A token that came in place of a refused one is not the reason.
+    let refusing = refusing.filter(|index| !runner.secrets.is_replacement(&tokens[*index].1));
     if let Some(index) = refusing {
         let (placeholder, slot) = &tokens[index];
         let old = Some(slot.stored.token.value.clone());
@@ -137,6 +141,7 @@ async fn ask(runner: &Runner, request: &Prepared) -> Result<Answer> {
             .secrets
             .token(&runner.engine, placeholder, old)
             .await?;
+        runner.secrets.note_replacement(&fresh);
         let is_safe = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
         if is_safe {
             tokens[index].1 = fresh;
@@ -153,7 +158,7 @@ async fn ask(runner: &Runner, request: &Prepared) -> Result<Answer> {
         }
     }
     Ok(Answer {
-        reply: without(reply, &tokens),
+        reply: without(runner, reply),
         what,
         refused,
     })
@@ -252,11 +257,21 @@ async fn exchange(
         }
     };
     for (name, value) in &request.headers {
-        add(name, &filled(value))?;
+        // A reply in an encoding that is not undone here would hide a token that it repeats.
+        if tokens.is_empty() || name != "accept-encoding" {
+            add(name, &filled(value))?;
+        }
     }
     if let Some((username, password)) = &request.basic {
         let both = format!("{}:{}", filled(username), filled(password));
-        let value = format!("Basic {}", STANDARD.encode(both));
+        let both = STANDARD.encode(both);
+        let held = |(placeholder, _): &&(Placeholder, _)| {
+            username.contains(&*placeholder.marker) || password.contains(&*placeholder.marker)
+        };
+        if let Some((placeholder, _)) = tokens.iter().find(held) {
+            runner.secrets.note_encoded(placeholder, &both);
+        }
+        let value = format!("Basic {both}");
         add(&HeaderName::from_static("authorization"), &value)?;
     }
     let whole = request.timeout.unwrap_or_default() + WHOLE;
@@ -268,18 +283,16 @@ async fn exchange(
         timeout: request.timeout,
         deadline: runner.left().map_or(whole, |left| left.min(whole)),
         trust: request.trust.clone(),
+        host_rule: request.host_rule,
     };
     let sent = runner.engine.http().exchange(request).await;
     sent.map_err(|failure| Error::action("no_answer", format!("{what}: {}", failure.reason())))
 }
 
-/// The reply with placeholders where it repeats tokens: no step sees one.
-fn without(mut reply: Reply, tokens: &[(Placeholder, Arc<Slot>)]) -> Reply {
-    for (placeholder, slot) in tokens {
-        let (token, marker) = (slot.stored.token.value.expose(), &*placeholder.marker);
-        if token.is_empty() {
-            continue;
-        }
+/// The reply with placeholders where it repeats tokens that were sent in this run: no step sees one.
+fn without(runner: &Runner, mut reply: Reply) -> Reply {
+    for (marker, token) in runner.secrets.sent() {
+        let (token, marker) = (token.expose(), &*marker);
         if let Some(body) = replaced(reply.body.expose(), token, marker) {
             reply.body = body.into();
         }
@@ -349,8 +362,13 @@ fn redirected(runner: &Runner, mut request: Prepared, status: u16, target: Url) 
         all.of_text(value)
             .all(|placeholder| is_own(runner, placeholder, &target))
     };
+    // A host that only a server named is no way into a private network, unless the user named it too.
+    let is_known = runner.secrets.owns(&target);
+    if request.url.host_str() != target.host_str() && !is_known {
+        request.host_rule = HostRule::ServerNamed;
+    }
     request.headers.retain(|(name, value)| {
-        (stays || name != "authorization")
+        (stays || name != "authorization" && !runner.secrets.holds_ordinary(value))
             && name != "host"
             && name != "cookie"
             && goes_along(value)

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use _core::action::run::{Answer, PythonStep};
 use _core::action::value::{Key, Value};
-use _core::http::{ActionRequest, Client, HeaderName, HeaderValue, Method, Options, Trust};
+use _core::http::{
+    ActionRequest, Client, HeaderName, HeaderValue, HostRule, Method, Options, Trust,
+};
 use url::Url;
 
 use super::run::{
@@ -404,6 +406,7 @@ fn way_16_a_proxy() {
                 "http://api.acme.invalid/path",
             ] {
                 let sent = client.exchange(ActionRequest {
+                    host_rule: HostRule::Named,
                     method: Method::GET,
                     url: Url::parse(url).unwrap(),
                     headers: vec![(

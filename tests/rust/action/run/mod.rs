@@ -15,7 +15,7 @@ use _core::engine::configure::{Configure, Settings};
 use _core::engine::open::{ExplicitKey, Surroundings, open_in};
 use _core::engine::runtime::{Runtime, Scheduler, Task};
 use _core::error::{Error, Result};
-use _core::http::{ActionRequest, HeaderMap, Reply, Request, Sending, Transport};
+use _core::http::{ActionRequest, HeaderMap, HostRule, Reply, Request, Sending, Transport};
 use _core::model::GrantType;
 use _core::provider::catalog::Catalog;
 use _core::secret::{Secret, SecretBytes};
@@ -25,6 +25,7 @@ use tempfile::TempDir;
 use super::json;
 use crate::support::NOW;
 
+mod echoes;
 mod google;
 mod grants;
 mod http_request;
@@ -44,6 +45,7 @@ pub(super) struct Asked {
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Option<Vec<u8>>,
     pub(super) is_blind: bool,
+    pub(super) is_server_named: bool,
 }
 
 impl Asked {
@@ -130,6 +132,7 @@ impl Transport for Api {
                 .collect(),
             body: request.body.map(|body| body.expose().to_vec()),
             is_blind: request.trust.is_blind,
+            is_server_named: request.host_rule == HostRule::ServerNamed,
         });
         let next = self.answers.lock().unwrap().pop_front();
         let said = next.unwrap_or_else(|| said(200, "{}"));
