@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any, Final
 
 from evergrant.actions import _methods
@@ -24,6 +25,13 @@ MOST_BITS: Final = 4096
 MOST_DIGITS: Final = 4300
 """Of a text that is read as an integer, which takes the square of their number."""
 DEEPEST_CALL: Final = 500
+DEEPEST_VALUE: Final = 500
+"""Levels of a value that is looked at whole: CPython hashes and compares by recursion in C, without such a bound."""
+MOST_KEY_BITS: Final = 60
+"""Of an integer that is looked up: those that are larger can be made to have one hash, all of them."""
+LONGEST_PATH: Final = 1000
+MOST_ROUNDED: Final = 400
+_WIDEST: Final = 1000
 
 FUNCTIONS: Final = (
     *("abs", "all", "any", "bool", "dict", "enumerate", "float", "int", "jsonpath", "len", "list", "max", "min"),
@@ -118,32 +126,48 @@ class Bounds:
 
     def weigh(self, value: Any) -> int:
         """Pay for looking at all of `value`, at what stands in several places as often; the characters in it."""
-        pending = [value]
+        pending = [(value, 0)]
         characters = 0
-        left = self.left
+        left = self.left - 1
         while pending and left >= 0:
-            value = pending.pop()
-            left -= 1
+            value, depth = pending.pop()
             if isinstance(value, _TEXTS):
                 characters += len(value)
                 left -= len(value) // 8
-            elif isinstance(value, dict):
-                characters += 4 * len(value)
-                pending += value.keys()
-                pending += value.values()
             elif isinstance(value, _NESTED):
-                characters += 2 * len(value)
-                pending += value
+                if depth == DEEPEST_VALUE:
+                    raise Refused(f"a value has more than {DEEPEST_VALUE} levels")
+                characters += (4 if isinstance(value, dict) else 2) * len(value)
+                # Paid before they are gathered: one list may stand in a million places.
+                left -= (2 if isinstance(value, dict) else 1) * len(value)
+                if left >= 0:
+                    members = chain(value, value.values()) if isinstance(value, dict) else value
+                    pending += [(member, depth + 1) for member in members]
             else:
                 characters += 24 + (value.bit_length() // 3 if isinstance(value, int) else 0)
         self.spend(self.left - left)
         return characters
 
     def key(self, value: Any) -> Any:
-        """`value`, to be looked up: a tuple hashes all that is in it, and a text is compared with an equal one."""
+        """`value`, to be a key or a member of a set."""
+        self.look_up(value)
+        self.keys((value,))
+        return value
+
+    def look_up(self, value: Any) -> None:
+        """Pay for looking `value` up: a tuple hashes all that is in it, and a text is compared with an equal one."""
         if isinstance(value, (tuple, *_TEXTS)):
             self.weigh(value)
-        return value
+
+    def keys(self, values: Iterable[Any]) -> None:
+        """Refuse integers, also in tuples, that could be made to have one hash; the values have been weighed."""
+        pending = list(values)
+        while pending:
+            value = pending.pop()
+            if isinstance(value, tuple):
+                pending += value
+            elif isinstance(value, int) and value.bit_length() > MOST_KEY_BITS:
+                raise Refused(f"an integer of more than {MOST_KEY_BITS} bits is looked up")
 
     def made(self, value: Any) -> Any:
         """A result, paid for by its size."""
@@ -183,8 +207,15 @@ class Bounds:
             self._repeat(left, right)
         elif sign == "+" and isinstance(left, _SEQUENCES) and isinstance(right, _SEQUENCES):
             (self.long if isinstance(left, _TEXTS) else self.many)(sum(map(len, both)))
-        elif isinstance(left, _SETS) and isinstance(right, _SETS):
-            self.spend(sum(map(len, both)))
+        elif isinstance(left, _SETS) or isinstance(right, _SETS):
+            # A view would go through whatever stands beside it.
+            if not (isinstance(left, _SETS) and isinstance(right, _SETS)):
+                raise TypeError
+            for one in both:
+                if isinstance(one, (set, frozenset, dict)):
+                    self.spend(len(one))
+                else:
+                    self.weigh(one)
         return self.made(_OPERATIONS[sign](left, right))
 
     def _refuse_growth(self, sign: str, left: int, right: int) -> None:
@@ -203,7 +234,7 @@ class Bounds:
 
     def _printf(self, text: str | bytes, values: Any) -> Any:
         conversions = printf_arguments(text)
-        self.long(len(text) + conversions * self.weigh(values))
+        self.long(len(text) + conversions * (_WIDEST + self.weigh(values)))
         return self.made(text % values)
 
     def compare(self, signs: tuple[str, ...], left: Any, *operands: Callable[[], Any]) -> Any:
@@ -223,7 +254,7 @@ class Bounds:
         if "is" in sign:
             return
         if "in" in sign:
-            self.key(left)
+            self.look_up(left)
             if isinstance(right, (dict, set)):
                 return
             if not isinstance(right, _SIZED):
@@ -237,6 +268,7 @@ class Bounds:
         """Pay for comparing `value` with each of `members`."""
         if isinstance(value, _NESTED) or isinstance(members, _TEXTS):
             self.weigh(members)
+            self.spend(len(members))
         else:
             length = len(value) if isinstance(value, _TEXTS) else 0
             self.spend(len(members) * (8 + length) // 64)
@@ -257,7 +289,7 @@ class Bounds:
     def format(self, value: Any, conversion: int = -1, width: str = "") -> str:
         """`value` in an f-string; `conversion` is the code of the letter behind its `!`, or -1."""
         refuse_width(width)
-        self.weigh(value)
+        self.long(self.weigh(value))
         if conversion != -1:
             value = _CONVERSIONS[chr(conversion)](value)
         return str(self.made(format(value, width)))
@@ -272,7 +304,7 @@ class Bounds:
         """`function(…)`."""
         self.spend(1 + len(arguments) + len(named))
         for argument in arguments:
-            self.key(argument)
+            self.look_up(argument)
         if self.depth == DEEPEST_CALL:
             raise Refused("it calls itself too deeply")
         self.depth += 1
@@ -314,6 +346,7 @@ class Bounds:
         if not isinstance(pairs, dict):
             pairs = self.members(pairs)
             self.weigh(pairs)
+            self.keys(pair[0] for pair in pairs if isinstance(pair, (list, tuple)) and pair)
         self.spend(len(pairs))
         return dict(pairs, **named)
 
@@ -332,6 +365,8 @@ class Bounds:
     def _jsonpath(self, path: str, value: Any) -> Any:
         from evergrant import _core
 
+        if len(path) > LONGEST_PATH:
+            raise Refused(f"a path has more than {LONGEST_PATH:,} characters")
         left = self.left
         self.weigh(value)
         # Each `..` goes through all that is below whatever the one before it went through.
@@ -345,10 +380,12 @@ class Bounds:
         return self.members(iterable)
 
     def _max(self, *values: Any, **named: Any) -> Any:
-        return max(self._to_compare(values), **named)
+        members = self._to_compare(values)
+        return max(members, **self.by_key(named, len(members)))
 
     def _min(self, *values: Any, **named: Any) -> Any:
-        return min(self._to_compare(values), **named)
+        members = self._to_compare(values)
+        return min(members, **self.by_key(named, len(members)))
 
     def _range(self, *bounds: int) -> range:
         found = range(*bounds)
@@ -362,17 +399,19 @@ class Bounds:
         return found
 
     def _round(self, value: Any, digits: int | None = None) -> Any:
-        if digits is not None and abs(digits) > MOST_BITS:
-            raise Refused(f"a number is rounded to more than {MOST_BITS:,} digits")
+        if digits is not None and abs(digits) > MOST_ROUNDED:
+            raise Refused(f"a number is rounded to more than {MOST_ROUNDED} digits")
         return round(value, digits)
 
     def _set(self, iterable: Iterable[Any] = ()) -> set[Any]:
         members = self.members(iterable)
         self.weigh(members)
+        self.keys(members)
         return set(members)
 
     def _sorted(self, iterable: Iterable[Any], **named: Any) -> list[Any]:
-        return sorted(self.to_sort(iterable), **named)
+        members = self.to_sort(iterable)
+        return sorted(members, **self.by_key(named, len(members)))
 
     def _str(self, value: Any = "") -> str:
         return self.format(value)
@@ -397,6 +436,20 @@ class Bounds:
         members = self.members(values[0] if len(values) == 1 else values)
         self.weigh(members)
         return members
+
+    def by_key(self, named: dict[str, Any], members: int) -> dict[str, Any]:
+        """Keyword arguments whose `key` pays for what it gives as often as that is compared."""
+        key = named.get("key")
+        if key is None:
+            return named
+
+        def paid(member: Any) -> Any:
+            found, left = key(member), self.left
+            self.weigh(found)
+            self.spend((left - self.left) * members.bit_length())
+            return found
+
+        return {**named, "key": paid}
 
     def to_sort(self, iterable: Iterable[Any]) -> list[Any]:
         """The members of `iterable`, each paid for as often as sorting compares it."""

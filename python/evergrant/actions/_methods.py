@@ -29,6 +29,11 @@ _TAKING_MEMBERS: Final = (
     *("difference", "extend", "intersection", "isdisjoint", "issubset", "issuperset"),
     *("symmetric_difference", "union", "update"),
 )
+# Methods of mappings and sets that hash their first argument.
+_LOOKING_UP: Final = ("add", "discard", "get", "pop", "setdefault")
+
+# CPython compares each character with each of the argument's.
+_COMPARING_ALL: Final = ("lstrip", "rfind", "rindex", "rpartition", "rsplit", "rstrip", "strip")
 
 
 def allowed(kind: type) -> frozenset[str]:
@@ -51,14 +56,19 @@ def invoke(bounds: Bounds, value: Any, method: str, *arguments: Any, **named: An
     elif isinstance(value, str):
         # In the worst case each character is a part.
         bounds.spend(1 + len(value) // (1 if "split" in method or method == "format" else 8))
+        if method in _COMPARING_ALL and arguments and isinstance(arguments[0], str):
+            bounds.spend(len(value) * len(arguments[0]) // 64)
     elif method in {"count", "index", "remove"}:
         bounds.search(arguments[0], value)
     elif method == "sort":
         bounds.to_sort(value)
+        named = bounds.by_key(named, len(value))
     elif method in {"copy", "insert", "pop", "reverse"}:
         bounds.spend(1 + len(value) // (1 if method == "copy" else 64))
     else:
         bounds.spend(1)
+    if method in _LOOKING_UP:
+        bounds.keys(arguments[:1])
     if method == "format":
         return bounds.formatted(value, arguments, named)
     if method == "join":
@@ -74,6 +84,7 @@ def _members(bounds: Bounds, argument: Any) -> Any:
         return argument
     members = bounds.members(argument)
     bounds.weigh(members)
+    bounds.keys(members)
     return members
 
 

@@ -83,6 +83,8 @@ class _Conversion:
 
     def text(self, value: str) -> str:
         text = str.__str__(value)
+        # Text that stands in many places is one text here, and many in JSON.
+        self.pay(len(text) // 64, 0)
         if not text.isascii():
             try:
                 text.encode()
@@ -91,6 +93,9 @@ class _Conversion:
         return text
 
     def enter(self, members: int, depth: int) -> None:
+        self.pay(members, depth)
+
+    def pay(self, members: int, depth: int) -> None:
         self.left -= members
         if depth >= DEEPEST or self.left < 0:
             limit = f"{DEEPEST} levels" if depth >= DEEPEST else f"{MOST_MEMBERS:,} members"

@@ -232,6 +232,22 @@ BOMBS = [
     "(lambda a: a.append(a) or str(a))([1])",
     "jsonpath('$' + '..*' * 9, [[i] for i in range(100)])",
     "(lambda a: a.append(a) or a == a)([1])",
+    "(lambda a: [[a.append([(((((((((a.pop()[0],),),),),),),),),)]) for i in range(9999)], {a.pop()[0]: 1}])([[0]])",
+    "(lambda a: a.extend([a] * 500000) or str(a))([1])",
+    "max([1, 2], key=lambda i: [[[[[0] * 100] * 100] * 100] * 100] * 100)",
+    "sorted(range(20000), key=lambda i, b=[0] * 300000: b)",
+    "[0 for i in range(100000) if [] in range(1000000)]",
+    "('a' * 400000).rfind('ab' + 'a' * 200000)",
+    "('a' * 400000).strip('b' * 400000 + 'a')",
+    "{i * 2305843009213693951 for i in range(60000)}",
+    "set([i * 2305843009213693951 for i in range(60000)])",
+    "dict([(i * 2305843009213693951, 1) for i in range(60000)])",
+    "(lambda a: [a.add(i * 2305843009213693951) for i in range(60000)])(set())",
+    "('%()999s' * 1300000) % {'': ''}",
+    "str([2 ** 4095] * 900000)",
+    "jsonpath('.' * 4000000, [0] * 300000)",
+    "[0 for i in range(60000) if round(7, -4096)]",
+    "len({1: ((((((0,) * 60,) * 60,) * 60,) * 60,) * 60,) * 2}.items() ^ {1: 0}.items())",
 ]  # fmt: skip
 
 
@@ -249,6 +265,21 @@ def test_a_result_that_holds_itself_or_is_a_bomb_is_refused():
         evaluate("lambda x: x.append(x) or x", [1])
     with pytest.raises(ActionError, match="more than 1,048,576 members"):
         evaluate("lambda x: [x.append([x[-1], x[-1]]) for i in range(60)] and x", [1])
+
+
+def test_a_text_that_stands_in_many_places_is_a_large_result():
+    with pytest.raises(ActionError, match="more than 1,048,576 members"):
+        evaluate("lambda x: ['a' * 1000000] * 20000", 1)
+
+
+def test_a_view_is_joined_with_sets_alone():
+    assert evaluate("lambda x: sorted(x.keys() & {'a', 'c'})", {"a": 1, "b": 2}) == ["a"]
+    with pytest.raises(ActionError, match="failed with TypeError"):
+        evaluate("lambda x: {}.keys() & range(1000000)", 1)
+
+
+def test_a_large_integer_is_computed_with_and_looked_for():
+    assert evaluate("lambda x: str(2 ** 64) + str(2 ** 64 in [2 ** 64])", 1) == "18446744073709551616True"
 
 
 @pytest.mark.parametrize(
